@@ -1,0 +1,54 @@
+# Everything that is done with this repository. Needs python3 (3.10 or newer) and make; `make help` lists it.
+#
+#   make test ARGS="-k flights -x"      ARGS reach pytest, the proxy, the benchmarks and the lock
+#   make test PYTHON=python3.12         another interpreter for .venv
+
+PYTHON ?= python3
+ARGS ?=
+PYTEST_ARGS ?= $(ARGS)
+
+BIN := .venv/bin
+DEV := $(PYTHON) tools/environment.py .venv requirements/dev.txt
+OPENAI2 := $(PYTHON) tools/environment.py .venvs/openai2 requirements/sdk-openai2.txt
+
+# What a user of the repository has set for himself is none of ours: no user site, no foreign path.
+unexport PYTHONPATH PYTHONHOME
+export PYTHONNOUSERSITE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test test-slow check bench format lock clean environment
+
+help: ## This list.
+	@echo 'make TARGET [ARGS="..."]'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+environment:
+	@$(DEV)
+
+serve: environment ## The caching proxy on 127.0.0.1:8100, on an SQLite file; made and started.
+	@exec $(BIN)/llm-cache serve $(ARGS)
+
+test: environment ## The default tests, then those of the SDKs against the majors before.
+	@$(BIN)/python tools/run_tests.py $(PYTEST_ARGS)
+	@$(OPENAI2)
+	@.venvs/openai2/bin/python tools/run_tests.py --only tests/sdk $(PYTEST_ARGS)
+
+test-slow: environment ## Crash rounds, soaks, old SDKs, lowest versions, and every other Python that is here.
+	@$(BIN)/python tools/test_everywhere.py $(PYTEST_ARGS)
+
+check: environment ## The gates: format, lint, types, layers, and the house rules in tools/.
+	@$(BIN)/python tools/check.py
+
+bench: environment ## Us beside what we are measured against, in one run.
+	@$(BIN)/python tools/run_bench.py $(ARGS)
+
+format: environment ## Formats, and mends what the linter can mend by itself.
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+lock: ## Writes requirements/*.txt from pyproject.toml anew (ARGS=--upgrade for newer versions).
+	@$(PYTHON) tools/lock.py $(ARGS)
+
+clean: ## Removes the environments and every cache.
+	rm -rf .venv .venvs .*.lock build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,36 @@
+"""What all tests share: a home of their own, and no configuration from outside. It must not hold tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_cache.testing import FakeUpstream
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the configuration or the cache of whoever runs it."""
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+    for name in list(os.environ):
+        settings = name.startswith("LLMCACHE_") and name != "LLMCACHE_TEST_TRAFFIC"
+        if settings or name in {"XDG_CONFIG_HOME", "XDG_CACHE_HOME", *_PROXIES}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeUpstream]:
+    """A provider on loopback, started, with nothing to say yet."""
+    with FakeUpstream() as fake:
+        yield fake
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """Where a test's cache is."""
+    return str(tmp_path / "cache.db")

@@ -1,0 +1,177 @@
+"""From a request to its key: version 1 of the published specification (docs/reference/key.md).
+
+What counts is decided by the `Endpoint` and the `Policy`; this file only writes it down and
+digests it. A key never changes for a request once this version is released.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from llm_cache.core import canonical
+
+if TYPE_CHECKING:
+    from llm_cache.core.model import Endpoint, Headers, Request
+    from llm_cache.core.policy import Policy
+
+VERSION = 1
+HEADERS = frozenset(
+    {
+        "anthropic-beta",
+        "anthropic-version",
+        "openai-beta",
+        "openai-organization",
+        "openai-project",
+    }
+)
+"""The only request headers that count; any other is the client's own business."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The canonical form of a request, kept so that a miss can be explained.
+
+    Attributes:
+        key: 64 lower-case hex digits, the SHA-256 of `document`.
+        document: the canonical JSON text that was digested.
+    """
+
+    key: str
+    document: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The key as 32 bytes, the way stores keep it."""
+        return bytes.fromhex(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body, parsed once for everyone who looks at it.
+
+    `value` is None if it is not JSON; `exact` tells whether every reader would understand it in
+    the same way, else it counts by its bytes.
+    """
+
+    text: bytes
+    value: object
+    exact: bool
+
+
+def loads(text: bytes) -> Body:
+    """Parse a body, forgiving what `canonical.parse` refuses so that its shape can be seen."""
+    try:
+        return Body(text, canonical.parse(text), exact=True)
+    except canonical.NotCanonical:
+        pass
+    try:
+        return Body(text, json.loads(text), exact=False)
+    except (ValueError, RecursionError):
+        return Body(text, None, exact=False)
+
+
+def sign(request: Request, body: Body, endpoint: Endpoint, policy: Policy) -> Signature:
+    """The signature of an HTTP request."""
+    rest = _envelope(
+        "http",
+        endpoint.upstream,
+        endpoint.path,
+        endpoint.query,
+        _semantic(request.headers),
+        policy.namespace,
+        policy.scope,
+        policy.sample,
+    )
+    if body.exact:
+        try:
+            counted = canonical.write(_counted(body.value, endpoint, policy))
+        except canonical.NotCanonical:
+            pass
+        else:
+            return _signature(b"body", counted, rest)
+    return _signature(b"body_sha256", _hex(body.text), rest)
+
+
+def sign_value(endpoint: Endpoint, model: str, data: object, policy: Policy) -> Signature:
+    """The signature of a request that a program describes in Python values.
+
+    Raises:
+        canonical.NotCanonical: the value holds NaN, an infinity or half a surrogate pair.
+        TypeError, ValueError: the value holds something that JSON does not have.
+    """
+    # Through text, so that 1.0 in a program and 1 on the wire are one number here too.
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "surrogatepass")
+    counted = _counted(canonical.parse(text), endpoint, policy)
+    rest = _envelope(
+        "value", endpoint.provider, endpoint.path, (), (),
+        policy.namespace, policy.scope, policy.sample,
+    )  # fmt: skip
+    return _signature(b"body", canonical.write({"model": model, "request": counted}), rest)
+
+
+def sign_named(name: str, policy: Policy) -> Signature:
+    """The signature of an explicit key: it alone decides, with namespace, scope and sample."""
+    rest = _envelope("value", "", "", (), (), policy.namespace, policy.scope, policy.sample)
+    # Digested, because a name may hold anything, half a surrogate pair included.
+    return _signature(b"body_sha256", _hex(name.encode("utf-8", "surrogatepass")), rest)
+
+
+def _signature(name: bytes, body: bytes, rest: bytes) -> Signature:
+    document = b'{"%b":%b%b' % (name, body, rest)
+    return Signature(hashlib.sha256(document).hexdigest(), document)
+
+
+def _hex(data: bytes) -> bytes:
+    return b'"%b"' % hashlib.sha256(data).hexdigest().encode()
+
+
+def _counted(value: object, endpoint: Endpoint, policy: Policy) -> object:
+    """The part of a body that can change the answer."""
+    if not isinstance(value, dict):
+        return value
+    left_out = endpoint.outside | policy.ignore_fields
+    # `"stream": false` equals absence; every other default counts (specification, "body").
+    counted = {
+        name: member
+        for name, member in value.items()
+        if name not in left_out and not (name == "stream" and member is False)
+    }
+    return counted if endpoint.unmark is None else endpoint.unmark(counted)
+
+
+def _semantic(headers: Headers) -> Headers:
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name in HEADERS:
+            found.setdefault(name, []).extend(part.strip() for part in value.split(","))
+    return tuple(sorted((name, ",".join(parts)) for name, parts in found.items()))
+
+
+@lru_cache(maxsize=1024)
+def _envelope(
+    kind: str,
+    upstream: str,
+    path: str,
+    query: Headers,
+    headers: Headers,
+    namespace: str,
+    scope: str,
+    sample: int,
+) -> bytes:
+    """All members but the body, which sorts before them: `,"endpoint":…}`."""
+    members = {
+        "endpoint": path,
+        "headers": dict(headers),
+        "kind": kind,
+        "namespace": namespace,
+        "query": query,
+        "sample": sample,
+        "scope": scope,
+        "upstream": upstream,
+        "version": VERSION,
+    }
+    return b"," + canonical.write(members)[1:]

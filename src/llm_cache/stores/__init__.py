@@ -1,0 +1,1 @@
+"""Keep rows by key. Stores know nothing of LLMs, policies or codecs."""

@@ -1,0 +1,170 @@
+"""What a store is: the Protocols that every backend fulfils, and the filters that it must understand.
+
+No store may know what its values mean; all of them pass `llm_cache.testing.StoreContract`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from llm_cache.core.model import Row
+
+__all__ = ["EVERYTHING", "Backend", "Counters", "Filter", "Maintenance", "Row", "Store", "Summary"]
+
+_PREFIX = re.compile(r"[0-9a-f]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows: all conditions that are not None must hold.
+
+    `key_prefix` is 1 to 64 lower-case hex digits (anything else is a ValueError, lest a slip of the
+    pen select everything); `expired_at` selects rows whose expiry is at or before that time,
+    `live_at` the others; `created_before` is exclusive, `created_since` inclusive.
+    """
+
+    provider: str | None = None
+    model: str | None = None
+    endpoint: str | None = None
+    namespace: str | None = None
+    key_prefix: str | None = None
+    created_before: float | None = None
+    created_since: float | None = None
+    expired_at: float | None = None
+    live_at: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a prefix that no key could have."""
+        if self.key_prefix is not None and not _PREFIX.fullmatch(self.key_prefix):
+            raise ValueError(f"a key prefix is 1 to 64 lower-case hex digits, not {self.key_prefix!r}")
+
+    def matches(self, row: Row) -> bool:
+        """Whether the row is among them; what a store's own query language says, said in Python."""
+        return (
+            (self.provider is None or row.provider == self.provider)
+            and (self.model is None or row.model == self.model)
+            and (self.endpoint is None or row.endpoint == self.endpoint)
+            and (self.namespace is None or row.namespace == self.namespace)
+            and (self.key_prefix is None or row.key.hex().startswith(self.key_prefix))
+            and (self.created_before is None or row.created_at < self.created_before)
+            and (self.created_since is None or row.created_at >= self.created_since)
+            and (self.expired_at is None or (row.expires_at is not None and row.expires_at <= self.expired_at))
+            and (self.live_at is None or row.expires_at is None or row.expires_at > self.live_at)
+        )
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much a store holds: rows, bytes of their values, and the distinct names, sorted."""
+
+    entries: int
+    size_bytes: int
+    providers: tuple[str, ...]
+    models: tuple[str, ...]
+
+
+class Store(Protocol):
+    """Rows by key. Methods may be called from any thread; each raises `StoreError` when it fails.
+
+    `inline` is true where `get` answers in microseconds without waiting for a network, so that it
+    may be called on an event loop.
+    """
+
+    inline: bool
+
+    def get(self, key: bytes) -> Row | None:
+        """The row of that key, expired or not, or None. Never writes."""
+        ...
+
+    def put(self, row: Row) -> None:
+        """Keep the row, in place of an older one. Durable against a killed process on return.
+
+        The new row has no hits: neither those of an older row of that key nor those of `row`.
+        """
+        ...
+
+    def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
+        """The rows that match, newest first; ties are broken by key. Constant memory.
+
+        Rows that nobody touches meanwhile are seen exactly once; those that are written, replaced or
+        removed during the scan are seen once or not at all.
+        """
+        ...
+
+    def remove(self, where: Filter) -> int:
+        """Delete the rows that match and say how many there were. Other writers get their turns."""
+        ...
+
+    def touch(self, hits: Mapping[bytes, tuple[int, float]]) -> None:
+        """Add hits (how many, the latest time) to rows; keys that are gone are passed over."""
+        ...
+
+    def summary(self, where: Filter = EVERYTHING) -> Summary:
+        """Totals of the rows that match."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; later calls raise. A second call does nothing."""
+        ...
+
+
+class Watched(Protocol):
+    """A store that tells when what was read from it may no longer be true."""
+
+    def generation(self) -> int:
+        """A number that has moved if anybody, in any process, has replaced or removed a row.
+
+        What was read after it was asked for may be served again for as long as it stays the same.
+        New rows, hits, prices and counters do not move it.
+        """
+        ...
+
+
+class Counters(Protocol):
+    """Sums that survive: a table of integers by label, used by the ledger."""
+
+    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
+        """Add each named amount to the sums under its label, all of them or none."""
+        ...
+
+    def sums(self) -> dict[tuple[str, ...], dict[str, int]]:
+        """All sums by label."""
+        ...
+
+
+class Maintenance(Protocol):
+    """What administration asks of a store beyond rows."""
+
+    def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
+        """Set `cost_pico` of rows given as (key, created_at, cost); others are passed over."""
+        ...
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes that belong to this store, made when first asked for; the same for everyone."""
+        ...
+
+    def check(self) -> list[str]:
+        """Look for damage; one sentence for each finding, none when all is well."""
+        ...
+
+    def set_aside(self, now: float) -> str | None:
+        """Move what is damaged out of the way, so that the next use begins anew; where it went.
+
+        `now` (seconds since the epoch) goes into the name. None if there was nothing to move, or
+        another process has already done it.
+        """
+        ...
+
+    def location(self) -> str:
+        """Where the rows are, for people: a path or a URL without its password."""
+        ...
+
+
+class Backend(Store, Watched, Counters, Maintenance, Protocol):
+    """All that the cache needs of one place."""

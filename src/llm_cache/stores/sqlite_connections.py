@@ -1,0 +1,361 @@
+"""Connections to one SQLite file: opened when first needed, one per thread for reading and one for writing.
+
+It knows files, locks and forks, and must not know what the tables hold. Everything that fails here
+fails as `StoreError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from weakref import WeakSet
+
+from llm_cache.errors import StoreBusy, StoreError
+from llm_cache.stores import forks, sqlite_schema
+
+_log = logging.getLogger("llm_cache")
+RETRY_S = 1.0
+"""A file that could not be opened is tried again no sooner than this."""
+_POLL_S = 0.01
+_WAL_KEPT_BYTES = 16 << 20
+_forgotten: list[Channel] = []
+"""What a child inherited all the same (a fork that Python was not told of). Closing it is not safe either."""
+
+
+class Channel:
+    """A connection with the one cursor that is used on it; the lock is held during every use."""
+
+    __slots__ = ("__weakref__", "_connection", "closed", "execute", "executemany", "generation", "lock", "version")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        cursor = connection.cursor()
+        self._connection = connection
+        self.execute = cursor.execute
+        self.executemany = cursor.executemany
+        self.lock = threading.Lock()
+        self.closed = False
+        self.version: int | None = None
+        """What SQLite counts other connections' commits by, when `generation` was read."""
+        self.generation = 0
+
+    def in_transaction(self) -> bool:
+        return self._connection.in_transaction
+
+    def close(self) -> None:
+        self.closed = True
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def __del__(self) -> None:
+        # The thread that it belonged to has ended.
+        self.close()
+
+
+class _Local(threading.local):
+    channel: Channel
+
+
+class Connections:
+    """All connections of one process to one file.
+
+    Args:
+        path: the file; it and its folder are made when first needed, for the owner alone.
+        read_timeout_s: how long opening, and reading where there is no write-ahead log, may wait for others.
+        write_timeout_s: how long a write may.
+        clock: seconds on any scale that only goes forward.
+    """
+
+    def __init__(self, path: Path, read_timeout_s: float, write_timeout_s: float, clock: Callable[[], float]) -> None:
+        self.path = path
+        self.local = _Local()
+        self._read_timeout_s = read_timeout_s
+        self._write_timeout_s = write_timeout_s
+        self._clock = clock
+        # Taken before any channel's lock, never while holding one.
+        self._opening = threading.Lock()
+        self._channels: WeakSet[Channel] = WeakSet()
+        self._writer: Channel | None = None
+        self._identity: tuple[int, int] | None = None
+        self._log_kept = True
+        self._failure: StoreError | None = None
+        self._failed_at = 0.0
+        self._damaged: tuple[int, int] | None = None
+        self._closed = False
+        forks.tell(self)
+
+    def reading(self) -> Channel:
+        """This thread's channel for reading. Hold its lock, and come again if it turns out to be closed."""
+        with self._opener():
+            local = self.local
+            self._opened()
+            # Readers never wait: in a write-ahead log they need not, and elsewhere an event loop may be waiting.
+            connection = _connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
+            local.channel = self._channel(connection, "PRAGMA query_only = 1")
+            return local.channel
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Channel]:
+        """A transaction that holds the write lock; commits at the end, or rolls back."""
+        channel = self._write_channel()
+        try:
+            try:
+                channel.execute("BEGIN IMMEDIATE")
+                yield channel
+                channel.execute("COMMIT")
+            except BaseException:
+                if channel.in_transaction():
+                    channel.execute("ROLLBACK")
+                raise
+            finally:
+                channel.lock.release()
+        except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+            raise self.failed(error) from error
+
+    def _write_channel(self) -> Channel:
+        """The channel for writing, locked by this thread."""
+        while True:
+            channel = self._writer
+            if channel is None or self._moved():
+                if channel is not None:
+                    self.drop()
+                with self._opener():
+                    channel = self._opened()
+            if not channel.lock.acquire(timeout=self._write_timeout_s):
+                raise StoreBusy(f"the cache file {self.path} is being written by another thread")
+            if not channel.closed:
+                return channel
+            channel.lock.release()
+
+    def failed(self, error: Exception) -> StoreError:
+        """The error as one of ours. Call without holding a channel's lock."""
+        ours, useless = self._translated(error)
+        if useless:
+            self.drop()
+        return ours
+
+    def _translated(self, error: Exception) -> tuple[StoreError, bool]:
+        """The error as one of ours, and whether it means that the open connections are of no more use.
+
+        By its words: SQLite's codes can be read in Python 3.11 and later only.
+        """
+        text = str(error)
+        if "locked" in text or "locking protocol" in text:
+            return StoreBusy(f"the cache file {self.path} is locked by another process"), False
+        if "malformed" in text or "not a database" in text:
+            damaged = StoreError(f"the cache file {self.path} is damaged ({text})")
+            damaged.damaged = True
+            self._damaged = self._identity
+            return damaged, True
+        # Somebody has put another file there, or taken it away.
+        gone = any(sign in text for sign in ("no such table", "disk I/O", "unable to open"))
+        return StoreError(f"the cache file {self.path} cannot be used: {text}"), gone
+
+    def drop(self) -> None:
+        """Forget all channels, so that the next use opens anew. Those in use close when their user lets go."""
+        with self._opener():
+            self._drop()
+
+    def set_aside(self, suffix: str) -> str | None:
+        """Rename the file, its log and its index, if it is still the file that was opened; its new name."""
+        with self._opener():
+            # Another process may have moved it already, and begun a new one.
+            expected = self._damaged or self._identity
+            self._failure = self._damaged = None
+            self._drop()
+            try:
+                if expected not in {None, _identity(self.path)}:
+                    return None
+                target, number = Path(f"{self.path}{suffix}"), 1
+                while target.exists():
+                    target, number = Path(f"{self.path}{suffix}-{number}"), number + 1
+                # The file itself last: a new one must not find an old log.
+                for part in ("-wal", "-shm", ""):
+                    with contextlib.suppress(FileNotFoundError):
+                        Path(f"{self.path}{part}").rename(f"{target}{part}")
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise StoreError(f"the cache file {self.path} cannot be moved aside: {error}") from error
+        return str(target)
+
+    def close(self) -> None:
+        """Let go of everything; every later use raises."""
+        with self._opener():
+            self._closed = True
+            self._drop()
+
+    def before_fork(self) -> None:
+        """Close everything, whoever uses it (see `forks`), and let nobody open until the fork is over."""
+        self._opening.acquire()
+        channels = list(self._channels)
+        self._forget()
+        for channel in channels:
+            if channel.lock.acquire(timeout=self._write_timeout_s):
+                channel.close()
+                channel.lock.release()
+            else:
+                self._channels.add(channel)
+
+    def after_fork(self, *, child: bool) -> None:
+        """Let threads open again."""
+        if child:
+            _forgotten.extend(self._channels)
+            self._forget()
+            self._opening = threading.Lock()
+        else:
+            self._opening.release()
+
+    @contextlib.contextmanager
+    def _opener(self) -> Iterator[None]:
+        if not self._opening.acquire(timeout=self._write_timeout_s):
+            raise StoreBusy(f"the cache file {self.path} is being opened by another thread")
+        try:
+            yield
+        finally:
+            self._opening.release()
+
+    def _forget(self) -> None:
+        self.local = _Local()
+        self._channels = WeakSet()
+        self._writer = None
+
+    def _drop(self) -> None:
+        channels = list(self._channels)
+        self._forget()
+        for channel in channels:
+            if channel.lock.acquire(blocking=False):
+                channel.close()
+                channel.lock.release()
+
+    def _moved(self) -> bool:
+        """Whether another file, or none, is where ours was: what is written to ours would be lost."""
+        try:
+            return _identity(self.path) != self._identity
+        except OSError:
+            return True
+
+    def _opened(self) -> Channel:
+        """The channel for writing, opened if need be. Once a second at most: failing must be cheap."""
+        if self._closed:
+            raise StoreError(f"the store in {self.path} is closed")
+        if self._writer is not None:
+            return self._writer
+        now = self._clock()
+        if self._failure is not None:
+            if now - self._failed_at < RETRY_S:
+                raise _again(self._failure)
+            self._failure = None
+        try:
+            self._writer = self._first()
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._failure = error if isinstance(error, StoreError) else self._translated(error)[0]
+            self._failed_at = now
+            raise _again(self._failure) from error
+        return self._writer
+
+    def _first(self) -> Channel:
+        """Make the file if there is none, bring it up to date, and open it for writing."""
+        _make(self.path)
+        self._identity = _identity(self.path)
+        connection = _connect(self.path, self._read_timeout_s)
+        try:
+            current = sqlite_schema.current(connection, str(self.path))
+            # From here on as long as a write: many processes may begin at once with no file, and each waits for one.
+            connection.execute(f"PRAGMA busy_timeout = {int(self._write_timeout_s * 1000)}")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if not current:
+                sqlite_schema.migrate(connection, str(self.path))
+            self._log_kept = self._has_log(connection)
+            return self._channel(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _has_log(self, connection: sqlite3.Connection) -> bool:
+        """Have a write-ahead log if the file system can carry one; whether it can."""
+        mode, left_s = "", self._write_timeout_s
+        while not mode:
+            try:
+                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            except sqlite3.OperationalError as error:
+                # SQLite does not wait here by itself, to avoid deadlocks between those who all want to change it.
+                if "locked" not in str(error) or left_s <= 0:
+                    raise
+                time.sleep(_POLL_S)
+                left_s -= _POLL_S
+        if mode != "wal":
+            _log.warning(
+                "the file system of %s cannot carry SQLite's write-ahead log: the cache works, but readers and"
+                " writers wait for each other; a local disk would be better",
+                self.path,
+            )
+        return mode == "wal"
+
+    def _channel(self, connection: sqlite3.Connection, *pragmas: str) -> Channel:
+        try:
+            for pragma in (
+                "PRAGMA synchronous = NORMAL",
+                # A mapped file would save a read 0.8 µs of 8, and kill the process when somebody truncates the file or
+                # copies another over it.
+                "PRAGMA mmap_size = 0",
+                f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}",
+                # A damaged page is an error when it is read, not when something trips over it.
+                "PRAGMA cell_size_check = 1",
+                "PRAGMA trusted_schema = 0",
+                *pragmas,
+            ):
+                connection.execute(pragma)
+        except BaseException:
+            connection.close()
+            raise
+        channel = Channel(connection)
+        self._channels.add(channel)
+        return channel
+
+
+def _again(failure: StoreError) -> StoreError:
+    """The same error, new, because a raised one gathers tracebacks."""
+    error = type(failure)(*failure.args)
+    error.damaged = failure.damaged
+    return error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 - half the price of `Path.stat`, and every write pays it
+    return status.st_dev, status.st_ino
+
+
+def _make(path: Path) -> None:
+    """Make the file, and the folders that lead to it, for nobody but the owner. What is there stays as it is."""
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+    # Never open a file that exists: closing it again would drop this process's SQLite locks on it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        return
+    status = path.stat()
+    if stat.S_ISREG(status.st_mode) and not status.st_size:
+        # An empty file is a new one, whoever made it.
+        with contextlib.suppress(PermissionError):
+            path.chmod(0o600)
+
+
+def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
+    # As a URI, which can say that SQLite must not create a file: it would be readable for others.
+    name = path.as_posix().replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(
+        f"file:{name if name.startswith('/') else '/' + name}?mode=rw",
+        timeout=timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )

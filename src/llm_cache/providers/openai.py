@@ -1,0 +1,102 @@
+"""OpenAI's formats: their paths, their bodies, and the replies that are plain data. It must not know other vendors.
+
+The readers of chat and responses have files of their own; `compatible.py` names who speaks like this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from llm_cache.core.model import Reading, Step
+from llm_cache.core.sse import Event
+from llm_cache.providers import openai_chat, openai_responses
+from llm_cache.providers.format import OUTSIDE, Format, MakeReader, Match, after_v1, has, has_messages
+from llm_cache.providers.parse import Json, Malformed, mapping, model_name
+from llm_cache.providers.reading import Replies, Told, kind_of, traits
+from llm_cache.providers.usage import FREE, embedding_usage, openai_usage
+
+_DEPLOYMENT = re.compile(r"(.*?)(/openai/deployments/([^/]+))")
+_IMAGE = "image_generation.completed"
+
+
+def _endpoint(ending: str) -> Callable[[str], Match | None]:
+    """Matches the ending as OpenAI writes it, and below an Azure deployment, whose name stays in the path."""
+    anywhere = after_v1(ending)
+
+    def match(path: str) -> Match | None:
+        if not path.endswith(ending) or path.endswith("/chat" + ending):
+            return None
+        azure = _DEPLOYMENT.fullmatch(path[: -len(ending)])
+        if azure is not None:
+            prefix, deployment, model = azure.groups()
+            return Match(prefix, deployment + ending, model)
+        return anywhere(path)
+
+    return match
+
+
+def _judge_embeddings(body: Json) -> Reading:
+    return _judge_list(body, "data", ("embedding",))
+
+
+def _judge_images(body: Json) -> Reading:
+    return _judge_list(body, "data", ("url", "b64_json"))
+
+
+def _judge_moderations(body: Json) -> Reading:
+    if not isinstance(body.get("results"), list):
+        raise Malformed
+    empty = not body["results"]
+    return Reading(traits=traits(empty=empty, reasons=()), model=model_name(body.get("model")), usage=FREE)
+
+
+def _judge_list(body: Json, where: str, fields: tuple[str, ...]) -> Reading:
+    """A body whose answers are the objects of a list, each in one of these fields."""
+    if not isinstance(body.get(where), list):
+        raise Malformed
+    found = [item for item in body[where] if any(mapping(item).get(field) for field in fields)]
+    return Reading(
+        traits=traits(empty=not found, reasons=()),
+        model=model_name(body.get("model")),
+        usage=embedding_usage(body.get("usage")),
+    )
+
+
+def _ends_image(event: Event) -> Step:
+    # By bytes first: an event is megabytes of base64, and most are previews.
+    if _IMAGE.encode() in event.data or event.name == _IMAGE.encode():
+        return Step.COMPLETE if kind_of(event) == _IMAGE else Step.MORE
+    return Step.MORE
+
+
+def _judge_image_stream(events: Sequence[Told]) -> Reading:
+    done = [data for kind, data in events if kind == _IMAGE]
+    return Reading(
+        traits=traits(empty=not any(data.get("b64_json") or data.get("url") for data in done), reasons=()),
+        usage=openai_usage(done[-1].get("usage")) if done else None,
+    )
+
+
+def _format(
+    ending: str,
+    accepts: Callable[[Json], bool],
+    reader: MakeReader,
+    uncacheable: Callable[[Json], str | None] | None = None,
+) -> Format:
+    return Format("openai", _endpoint(ending), accepts, reader, OUTSIDE, uncacheable=uncacheable)
+
+
+FORMATS = (
+    _format("/chat/completions", has_messages, openai_chat.REPLIES),
+    _format(
+        "/responses",
+        has("input", "prompt", "previous_response_id", "instructions", "conversation"),
+        openai_responses.REPLIES,
+        openai_responses.uncacheable,
+    ),
+    _format("/completions", has("prompt"), openai_chat.REPLIES),
+    _format("/embeddings", has("input"), Replies(_judge_embeddings)),
+    _format("/moderations", has("input"), Replies(_judge_moderations)),
+    _format("/images/generations", has("prompt"), Replies(_judge_images, _ends_image, _judge_image_stream, each=True)),
+)

@@ -1,0 +1,142 @@
+"""Finds the endpoint that a request is meant for. It must not read replies; each format's file does.
+
+A call is recognised by the ending of its path and the shape of its body, on any host. The URL is
+taken apart once and remembered: a program asks few endpoints many times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import NamedTuple
+
+from llm_cache.core.model import Endpoint, Request
+from llm_cache.providers import anthropic, openai
+from llm_cache.providers.address import Address, address, counting_query, normal_path
+from llm_cache.providers.compatible import VENDORS, vendor_of
+from llm_cache.providers.format import Format, MakeReader, Match
+from llm_cache.providers.upstreams import detect
+
+FORMATS: tuple[Format, ...] = (*anthropic.FORMATS, *openai.FORMATS)
+
+_MOST_URL = 4096  # longer ones are taken apart each time, so that what is remembered stays small
+_MOST_MODEL = 256
+
+
+@dataclass(frozen=True, eq=False)
+class _Place:
+    """An endpoint at a URL, before a body is known. Compared by identity: it is made once for each URL."""
+
+    format: Format
+    at: Match
+    upstream: str
+    query: tuple[tuple[str, str], ...]
+    vendor: str | None
+    path: str
+    raw_query: str
+
+
+class Rules(NamedTuple):
+    """What of a body stays out of the key, and who understands a reply; None where nobody does."""
+
+    outside: frozenset[str] = frozenset()
+    unmark: Callable[[object], object] | None = None
+    reader: MakeReader | None = None
+
+
+def recognise(request: Request, body: object, *, kind: str | None = None) -> Endpoint | None:
+    """The endpoint that the request is meant for, or None if it is not cacheable.
+
+    Args:
+        request: the call as it goes out, to its real upstream.
+        body: its body, parsed; None if it is not JSON.
+        kind: what the caller knows of the provider, for servers that nobody knows by their host: the
+            kind of SDK that was wrapped, or the upstream's name at the proxy.
+    """
+    if request.method != "POST" or not isinstance(body, dict):
+        return None
+    url = request.url
+    for place in _places(url) if len(url) <= _MOST_URL else _places.__wrapped__(url):
+        form = place.format
+        if form.accepts(body) and (
+            form.proof is None or form.proof[0] in body or request.header(form.proof[1]) is not None
+        ):
+            break
+    else:
+        return None
+    provider = place.vendor or kind or detect(place.path, place.raw_query, request.headers)
+    model = body.get("model")
+    if not isinstance(model, str):
+        model = place.at.model
+    refuse = form.uncacheable
+    count = body.get("n", 1)
+    if type(count) is not int or count < 1:
+        count = 1
+    make = _endpoint if len(model) <= _MOST_MODEL else _endpoint.__wrapped__
+    return make(place, provider, model, body.get("stream") is True, count, refuse(body) if refuse is not None else None)
+
+
+def endpoint_named(provider: str, path: str) -> Rules:  # noqa: ARG001 - native formats will share paths
+    """The rules for a call described by hand, `get_or_set(provider=…, endpoint="/v1/chat/completions")`.
+
+    The path decides, with or without its `/v1`, a leading slash or a host before it. What nobody
+    knows has no rules: all of its body counts. `provider` is for formats that share a path.
+    """
+    known = address(path)
+    stem = known.path if known is not None else "/" + normal_path(path.partition("?")[0]).lstrip("/")
+    for form in FORMATS:
+        if form.match(stem.rstrip("/")) is not None:
+            return Rules(form.outside, form.unmark, form.reader)
+    return Rules()
+
+
+@lru_cache(maxsize=1024)
+def _places(url: str) -> tuple[_Place, ...]:
+    at = address(url)
+    if at is None:
+        return ()
+    query = counting_query(at.query)
+    vendor = vendor_of(at.host, at.odd_port)
+    found = ((form, form.match(at.path)) for form in FORMATS)
+    return tuple(
+        _Place(form, match, _upstream(at, match), query, vendor, at.path, at.query)
+        for form, match in found
+        if match is not None
+    )
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(place: _Place, provider: str, model: str, stream: bool, count: int, uncacheable: str | None) -> Endpoint:
+    form = place.format
+    return Endpoint(
+        provider=provider,
+        upstream=place.upstream,
+        path=place.at.path,
+        model=model,
+        stream=stream,
+        reader=partial(form.reader, stream=stream, count=count),
+        query=place.query,
+        outside=form.outside,
+        unmark=form.unmark,
+        uncacheable=uncacheable,
+    )
+
+
+def _upstream(at: Address, match: Match) -> str:
+    """The vendor's name at its own address, else host, port and what stands before the endpoint."""
+    vendor = _OWN.get((at.scheme, at.host, at.port, match.prefix))
+    return vendor if vendor is not None else f"{at.host}:{at.port}{match.prefix}"
+
+
+def _own_addresses() -> dict[tuple[str, str, int, str], str]:
+    found = {}
+    for vendor in VENDORS:
+        for base in vendor.bases:
+            at = address(base)
+            if at is not None and at.scheme == "https":
+                found[at.scheme, at.host, at.port, at.path.removesuffix("/v1")] = vendor.name
+    return found
+
+
+_OWN = _own_addresses()

@@ -1,0 +1,75 @@
+"""Tokens as vendors tell them, in the one convention of `Usage`. It must not price them.
+
+What cannot be read is unknown, never a flaw: an answer is not worse for a strange count.
+"""
+
+from __future__ import annotations
+
+from llm_cache.core.model import Usage
+from llm_cache.providers.parse import Json, maybe, tokens
+
+FREE = Usage(input_tokens=0, output_tokens=0)
+"""For calls that no vendor bills: token counts and moderations."""
+
+
+def openai_usage(value: object) -> Usage | None:
+    """The `usage` of OpenAI's formats, under its old names and its new ones."""
+    told = maybe(value)
+    asked = _first(told, "prompt_tokens", "input_tokens")
+    said = _first(told, "completion_tokens", "output_tokens")
+    if asked is None and said is None:
+        return None
+    asked_details = maybe(told.get("prompt_tokens_details")) or maybe(told.get("input_tokens_details"))
+    said_details = maybe(told.get("completion_tokens_details")) or maybe(told.get("output_tokens_details"))
+    cache_read = tokens(asked_details.get("cached_tokens"))
+    if cache_read is None:
+        # DeepSeek; Mistral; Together and Moonshot
+        cache_read = _first(told, "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
+    reasoning = tokens(said_details.get("reasoning_tokens"))
+    hidden = (tokens(told.get("total_tokens")) or 0) - (asked or 0) - (said or 0)
+    unnamed = reasoning is None and hidden != cache_read
+    if said is not None and asked is not None and hidden > 0 and (hidden == reasoning or unnamed):
+        # Reasoning that is billed as output and counted in the total alone: xAI names it, Google's
+        # compatible endpoint does not.
+        said += hidden
+    return Usage(
+        input_tokens=asked,
+        output_tokens=said,
+        cache_read_tokens=cache_read,
+        cache_write_tokens=tokens(asked_details.get("cache_write_tokens")),
+        reasoning_tokens=reasoning,
+        input_audio_tokens=tokens(asked_details.get("audio_tokens")),
+        output_audio_tokens=tokens(said_details.get("audio_tokens")),
+    )
+
+
+def embedding_usage(value: object) -> Usage | None:
+    """As `openai_usage`; some vendors (Voyage) give the total alone, and nothing is written."""
+    usage = openai_usage(value)
+    total = tokens(maybe(value).get("total_tokens"))
+    return Usage(input_tokens=total) if usage is None and total is not None else usage
+
+
+def anthropic_usage(told: Json) -> Usage | None:
+    """Anthropic's `usage`, whose `input_tokens` leave out what its prompt cache read and wrote."""
+    asked = tokens(told.get("input_tokens"))
+    said = tokens(told.get("output_tokens"))
+    if asked is None and said is None:
+        return None
+    read = tokens(told.get("cache_read_input_tokens"))
+    written = tokens(told.get("cache_creation_input_tokens"))
+    return Usage(
+        input_tokens=None if asked is None else asked + (read or 0) + (written or 0),
+        output_tokens=said,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=tokens(maybe(told.get("output_tokens_details")).get("thinking_tokens")),
+    )
+
+
+def _first(told: Json, *names: str) -> int | None:
+    for name in names:
+        count = tokens(told.get(name))
+        if count is not None:
+            return count
+    return None

@@ -1,0 +1,1 @@
+"""Performs plans: with threads, with an event loop. Decides nothing."""

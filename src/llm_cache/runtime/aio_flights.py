@@ -1,0 +1,318 @@
+"""A fetch that several tasks of one event loop read: moved by a task of its own, landed once.
+
+The task pulls only when a reader wants more, so that backpressure reaches the upstream; because
+it is not a reader's task, a reader that is cancelled cuts the connection for nobody else. Without
+asyncio (trio), and for calls that nobody may join, there is no task: the reader pulls itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
+from llm_cache.core.events import Dropped, Event, Stored
+from llm_cache.core.recorder import shared_head
+from llm_cache.runtime.tape import Tape
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+
+    from llm_cache.core.model import Entry, Head
+    from llm_cache.core.plan import Relay
+    from llm_cache.runtime.access import Access
+    from llm_cache.runtime.registry import Flights
+
+OK = 200
+
+
+class AsyncUpstream(Protocol):
+    """A reply whose head is here and whose body is on its way."""
+
+    head: Head
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The content-decoded body. Errors are the HTTP library's own."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> bool:
+    """Keep an entry without holding up the loop; False if that did not work in time."""
+    if loop is None:
+        return access.save(entry)
+    future = access.saving(entry)
+    if future is None:
+        return False
+    try:
+        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future, loop=loop)), access.write_timeout_s)
+    except asyncio.TimeoutError:
+        return access.overdue(entry)
+
+
+class AsyncFlight:
+    """One fetch of one event loop; `loop` None means that its only reader pulls it.
+
+    Args:
+        flights: where it is registered, or None if nobody may join.
+        limit: see `Tape`.
+        patience_s: the longest a follower waits for anything before it gives up.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        credentials: object,
+        access: Access,
+        flights: Flights | None,
+        limit: int,
+        patience_s: float,
+        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        self.key = key
+        self.domain: object = loop
+        self.stored: Stored | Dropped | None = None
+        self._credentials = credentials
+        self._access = access
+        self._flights = flights
+        self._patience_s = patience_s
+        self._clock = clock
+        self._loop = loop
+        self._tape = Tape(limit)
+        self._landing: Landing | None = None
+        self._head: Head | None = None
+        self._upstream: AsyncUpstream | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._body: Generator[Effect, Any, None] | None = None
+        self._tell: Callable[[Event], None] | None = None
+        self._abandon: Callable[[], Dropped] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._wanted = asyncio.Event() if loop is not None else None
+        self._impatient = False
+        self._over = False
+        self._error: Exception | None = None
+
+    # --- seats -------------------------------------------------------------------------------
+
+    @property
+    def joinable(self) -> bool:
+        """Whether a new reader would see everything."""
+        return self._tape.whole and not (self._over and self._error is not None)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether its loop has closed under it."""
+        return self._loop is not None and self._loop.is_closed()
+
+    def sit(self) -> int:
+        """Take a seat."""
+        return self._tape.sit()
+
+    def leave(self, seat: int) -> None:
+        """Give a seat up; the last one to go ends a fetch that is not over."""
+        last = self._tape.leave(seat)
+        self._notify()
+        if last and not self._over and self._task is not None:
+            self._task.cancel()
+
+    async def closed(self) -> None:
+        """Wait until the connection has been let go of, if nobody reads any more."""
+        if self._tape.seats:
+            return
+        if self._task is None:
+            await self._end()
+        elif self._task is not asyncio.current_task():
+            await asyncio.wait({self._task}, timeout=self._patience_s)
+
+    # --- until the head ------------------------------------------------------------------------
+
+    def start(self, flying: Coroutine[Any, Any, None]) -> None:
+        """Give the flight the task that will move it."""
+        assert self._loop is not None  # noqa: S101 - without a loop nobody can lead
+        self._task = self._loop.create_task(flying)
+
+    def take_off(
+        self,
+        upstream: AsyncUpstream,
+        relay: Relay,
+        tell: Callable[[Event], None],
+        abandon: Callable[[], Dropped],
+    ) -> None:
+        """The head is here: everyone who waits may read along, or is sent away."""
+        self._upstream, self._body, self._tell = upstream, relay.body, tell
+        self._abandon = abandon
+        self._chunks = upstream.chunks()
+        self._head = relay.sent.head
+        if relay.sent.head.status != OK and self._flights is not None:
+            self._flights.land(self.key, self, failed_at=time.monotonic())
+        next(relay.body)  # to its first Pull
+        self._landing = Landing.JOINED
+        self._notify()
+
+    def died(self) -> None:
+        """No head will come: those who wait must fetch for themselves. May be called twice."""
+        if self._flights is not None:
+            self._flights.land(self.key, self)
+        if self._landing is None:
+            self._landing = Landing.DIED
+            self._over = True
+            self._notify()
+
+    async def wait_for_first_byte(self, credentials: object, timeout_s: float) -> Landing:
+        """How the fetch began, for a follower with these credentials. Also asks for that byte."""
+        while self._landing is None:
+            if not await self._wait(timeout_s):
+                return Landing.LATE
+        if self._landing is not Landing.JOINED:
+            return self._landing
+        if self._head is not None and self._head.status != OK:
+            return Landing.JOINED if credentials == self._credentials else Landing.REFUSED
+        while not self._tape.begun:
+            if self._over:
+                return Landing.DIED if self._error is not None else Landing.JOINED
+            self._want()
+            if not await self._wait(timeout_s):
+                return Landing.LATE
+        return Landing.JOINED
+
+    @property
+    def head(self) -> Head:
+        """The reply's head as followers see it."""
+        assert self._head is not None  # noqa: S101 - seats are read only after take_off
+        return shared_head(self._head) if self._head.status == OK else self._head
+
+    # --- the body ------------------------------------------------------------------------------
+
+    async def read(self, seat: int, *, follows: bool) -> bytes | None:
+        """The next chunk of that seat; None at the end.
+
+        Raises what the upstream raised, or `TimeoutError` for a follower who saw no progress for
+        as long as it is patient.
+        """
+        while True:
+            data = self._tape.next(seat)
+            if data is not None:
+                if self._tape.crowded:
+                    self._notify()
+                return data
+            if self._over:
+                if self._error is not None:
+                    raise self._error
+                return None
+            if self._task is None:
+                await self._pull()
+                continue
+            self._want()
+            if not await self._wait(self._patience_s if follows else None):
+                raise TimeoutError(f"an identical call in flight was silent for {self._patience_s:g} s")
+
+    async def fly(self) -> None:
+        """Move the relay, a chunk whenever somebody wants one. Runs in the flight's task."""
+        wanted = self._wanted
+        assert wanted is not None  # noqa: S101 - it has a loop
+        try:
+            while not self._over:
+                await wanted.wait()
+                wanted.clear()
+                if self._tape.crowded and not self._impatient:
+                    await self._wait_for_the_slowest()
+                await self._pull()
+                self._notify()
+        except asyncio.CancelledError:
+            if self._tape.seats:
+                self._error = self._error or ConnectionError("the event loop is closing")
+            raise
+        finally:
+            self._over = True
+            await self._end()
+            self._notify()
+
+    async def _wait_for_the_slowest(self) -> None:
+        deadline = time.monotonic() + self._patience_s
+        while self._tape.crowded:
+            # One bounded wait; from then on memory is the lesser evil.
+            if not await self._wait(deadline - time.monotonic()):
+                self._impatient = True
+                return
+
+    async def _pull(self) -> None:
+        try:
+            over = await self._step()
+        except Exception as error:
+            self._error, over = error, True
+        if over:
+            self._over = True
+            await self._end()
+
+    async def _step(self) -> bool:
+        body, chunks = self._body, self._chunks
+        assert body is not None  # noqa: S101 - read after take_off only
+        assert chunks is not None  # noqa: S101
+        try:
+            effect: Effect
+            try:
+                data = await anext(chunks, None)
+            except Exception as error:
+                effect = body.throw(error)
+            else:
+                effect = body.send(Pulled(data, self._clock()))
+            while type(effect) is not Pull:
+                reply: object = None
+                if isinstance(effect, Deliver):
+                    self._tape.add(effect.data)
+                elif isinstance(effect, Save):
+                    reply = await save(self._access, effect.entry, self._loop)
+                elif isinstance(effect, Tell):
+                    self._note(effect.event)
+                effect = body.send(reply)
+        except StopIteration:
+            return True
+        return False
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, (Stored, Dropped)):
+            self.stored = event
+        if self._tell is not None:
+            self._tell(event)
+
+    async def _end(self) -> None:
+        """Land, once nobody will pull any more. A second call does nothing new."""
+        if self._flights is not None:
+            self._flights.land(self.key, self)
+        if self._body is not None:
+            self._body.close()
+        if self.stored is None and self._abandon is not None:
+            self._note(self._abandon())
+        upstream, self._upstream = self._upstream, None
+        if upstream is not None:
+            with contextlib.suppress(Exception):  # the reply is over; nothing hangs on it
+                await upstream.close()
+
+    # --- waiting -------------------------------------------------------------------------------
+
+    def _want(self) -> None:
+        if self._wanted is not None:
+            self._wanted.set()
+
+    def _notify(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def _wait(self, timeout_s: float | None) -> bool:
+        assert self._loop is not None  # noqa: S101 - only flights with a loop are waited for
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        if timeout_s is None:
+            await waiter
+            return True
+        done, _ = await asyncio.wait({waiter}, timeout=max(0.0, timeout_s))
+        return bool(done)

@@ -1,0 +1,66 @@
+"""Entries kept in memory, decoded, so that a hit need not read and unpack them again. It asks no store.
+
+What is kept is served only while the store's generation is the one under which it was read: a purge or an overwriting
+by any process shows in the very next call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_cache.core.model import Entry
+
+_OVERHEAD = 2048
+"""Bytes that an entry takes beside its frames: some twenty objects."""
+
+
+class Tier:
+    """The entries that were used last.
+
+    Args:
+        limit: bytes of all entries together; 0 keeps nothing.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
+        self._size = 0
+        self._generation: int | None = None
+        self._lock = threading.Lock()
+
+    def get(self, key: str, generation: int) -> Entry | None:
+        """The entry of that key, if it was read under this generation."""
+        with self._lock:
+            if generation != self._generation:
+                return None
+            kept = self._entries.get(key)
+            if kept is None:
+                return None
+            self._entries.move_to_end(key)
+            return kept[0]
+
+    def put(self, entry: Entry, generation: int) -> None:
+        """Keep an entry that was read after the store was asked for this generation."""
+        size = _OVERHEAD + sum([len(frame.data) + 64 for frame in entry.frames])
+        if size > self._limit // 4:
+            # One that would push out a quarter of all others is not worth it.
+            return
+        with self._lock:
+            if generation != self._generation:
+                # A thread that was late may bring an older number; then the next one to come empties it again.
+                self._entries.clear()
+                self._size = 0
+                self._generation = generation
+            before = self._entries.pop(entry.key, None)
+            self._size += size - (before[1] if before is not None else 0)
+            self._entries[entry.key] = entry, size
+            while self._size > self._limit:
+                _, (_, gone) = self._entries.popitem(last=False)
+                self._size -= gone
+
+    def __len__(self) -> int:
+        """How many entries are kept."""
+        return len(self._entries)

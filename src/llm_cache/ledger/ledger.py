@@ -1,0 +1,276 @@
+"""Listens to what happens and keeps the account of it. It must cost a call a microsecond and never an error.
+
+A call leaves a note; notes become sums behind its back, sums go to the store every second on the background thread.
+What costs money is priced there too, once the prices are loaded. Loading them takes most of a second, so a process that
+ends soon leaves what is unpriced in the store, as counts of equal bills, for whoever reads the account next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Protocol
+
+from llm_cache.core.events import Event
+from llm_cache.core.model import Entry
+from llm_cache.errors import StoreError
+from llm_cache.ledger import endings
+from llm_cache.ledger.books import Books, Note, note_of
+from llm_cache.ledger.prices import Prices, to_usd
+from llm_cache.ledger.report import Stats
+from llm_cache.ledger.sums import PENDING, Names, Sums, merge, pending_of
+from llm_cache.ledger.table import PriceTable
+from llm_cache.stores.base import Backend, Summary
+
+_log = logging.getLogger("llm_cache")
+FLUSH_S = 1.0
+_NOTES = 128
+"""How many notes may lie about before a call takes the time to count them: a tenth of a millisecond's work."""
+_PATIENCE = 3
+"""After how many seconds with something unpriced the prices are loaded; a short script is over by then."""
+
+
+class Background(Protocol):
+    """The part of the background thread that the ledger needs; `runtime.writer` has it."""
+
+    def every(self, seconds: float, name: object, job: Callable[[], object]) -> None:
+        """Run the job about that often."""
+        ...
+
+    def cease(self, name: object) -> None:
+        """Stop it."""
+        ...
+
+
+class Ledger:
+    """The account of one store, as far as this process adds to it.
+
+    Call it with every event, from any thread, signal handler or finalizer. All other methods may wait for the store.
+
+    Args:
+        store: keeps the sums, and is told what its entries cost.
+        background: flushes every second while there is something to flush.
+        table: the user's own prices.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, store: Backend, background: Background, table: PriceTable, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._background = background
+        self._clock = clock
+        self.prices = Prices(table)
+        self.reset()
+        endings.remember(self)
+
+    def reset(self) -> None:
+        """Forget what was not flushed, and every lock: for a forked child, whose parent counts it."""
+        self._notes: deque[Note] = deque()
+        self._names = Names()
+        self._books = Books(self.prices, self._names)
+        self._counting = threading.Lock()
+        self._flushing = threading.RLock()
+        self._watched = False
+        self._failing = False
+        self._impatience = 0
+        self._loading = False
+        self._left_pending = False
+        self._last: Sums = {}
+        self._since: Sums = {}
+
+    def __call__(self, event: Event) -> None:
+        """Note what happened."""
+        self._notes.append(note_of(event, self._clock()))
+        if not self._watched:
+            self._watched = True
+            self._background.every(FLUSH_S, self, self._tick)
+        elif len(self._notes) > _NOTES:
+            self._count(wait=False)
+
+    def price(self, entry: Entry) -> Decimal | None:
+        """What an entry cost in USD, None if nobody knows. May load the prices."""
+        if entry.cost_usd is not None:
+            return entry.cost_usd
+        cost = self.prices.cost(entry.provider, (entry.model,), entry.usage, entry.created_at)
+        return None if cost is None else to_usd(cost)
+
+    def flush(self) -> bool:
+        """Bring everything that was noted into the store; False if that failed, and then it is kept for later."""
+        with self._flushing:
+            self._count(wait=True)
+            with self._counting:
+                books, self._books = self._books, Books(self.prices, self._names)
+            if self.prices.loaded:
+                for pending, counts in books.pending.items():
+                    books.settle(pending, counts)
+                books.pending.clear()
+            if not books:
+                return True
+            try:
+                deltas = _deltas(books)
+                if deltas:
+                    self._store.add(deltas)
+                self._left_pending = self._left_pending or bool(books.pending)
+                merge(self._since, {label: amounts for label, amounts in deltas.items() if label[0] != PENDING})
+                self._failing = False
+            except Exception as error:
+                with self._counting:
+                    self._books.merge(books)
+                if not self._failing:
+                    _log.warning("the account could not be written, it is kept for later: %s", error)
+                self._failing = True
+                return False
+            self._tell_entries(books)
+            return True
+
+    def account(self, *, lenient: bool = False) -> Sums:
+        """All sums by label, with everything that can be priced: of this process and what others have flushed.
+
+        Args:
+            lenient: whether a store that fails gives what was last known and what happened here since, not an error.
+
+        Raises:
+            StoreError: the sums cannot be read.
+        """
+        endings.flush_all()
+        with self._flushing:
+            try:
+                sums = self._store.sums()
+            except StoreError:
+                if not lenient:
+                    raise
+                sums = {label: dict(amounts) for label, amounts in self._last.items()}
+                merge(sums, self._since)
+            else:
+                self._settle(sums)
+                self._last = {label: dict(amounts) for label, amounts in sums.items()}
+                self._since = {}
+            self._count(wait=True)
+            with self._counting:
+                # A store that cannot be written to keeps us from flushing, not from counting.
+                merge(sums, self._books.sums)
+                for pending, counts in self._books.pending.items():
+                    unknown = Books(self.prices, self._names)
+                    unknown.book(pending.label, counts, None)
+                    merge(sums, unknown.sums)
+            return sums
+
+    def stats(self, *, lenient: bool = False) -> Stats:
+        """The account, with what the store holds.
+
+        Args:
+            lenient: as in `account`; the entries are then counted as none.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        sums = self.account(lenient=lenient)
+        try:
+            summary = self._store.summary()
+        except StoreError:
+            if not lenient:
+                raise
+            summary = Summary(0, 0, (), ())
+        return Stats.of(sums, summary)
+
+    def close(self) -> None:
+        """Flush and stop. What cannot be priced at once is left in the store for the next reader."""
+        self.flush()
+        if self._left_pending and self.prices.loaded:
+            with contextlib.suppress(StoreError):
+                self.account()
+        self._background.cease(self)
+        self._watched = True  # so that a late event does not begin anew
+        endings.forget(self)
+
+    def _tick(self) -> None:
+        """Every second on the background thread."""
+        flushed = self.flush()
+        if self._left_pending and not self._loading and not self.prices.broken:
+            self._impatience += 1
+            if self.prices.loaded:
+                self._left_pending = False
+                with contextlib.suppress(StoreError):
+                    self.account()
+            elif self._impatience >= _PATIENCE:
+                self._load()
+        elif flushed and not self._notes:
+            # Nothing to do until the next event, which calls for this again.
+            self._background.cease(self)
+            self._watched = False
+            if self._notes and not self._watched:
+                self._watched = True
+                self._background.every(FLUSH_S, self, self._tick)
+
+    def _load(self) -> None:
+        self._loading = True
+
+        def load() -> None:
+            try:
+                self.prices.load()
+            finally:
+                self._loading = False
+
+        # A thread of its own, since the background thread also saves answers that calls wait for; and no daemon, since
+        # one that is stopped by the end of the interpreter inside of foreign code may crash it.
+        with contextlib.suppress(RuntimeError):  # no thread can be started any more: the next reader will do it
+            threading.Thread(target=load, name="llm-cache-prices").start()
+
+    def _count(self, *, wait: bool) -> None:
+        """Make sums of notes. Without `wait` whoever else is at it does it: this may be a finalizer inside of it."""
+        if not self._counting.acquire(blocking=wait):
+            return
+        try:
+            notes, enter = self._notes, self._books.enter
+            for _ in range(len(notes)):
+                try:
+                    enter(notes.popleft())
+                except Exception:
+                    # A call is waiting: what cannot be counted is not worth an error.
+                    _log.debug("an event could not be counted", exc_info=True)
+        finally:
+            self._counting.release()
+
+    def _settle(self, sums: Sums) -> None:
+        """Price what is pending in the store, here and there."""
+        waiting = [
+            (label, dict(amounts), pending)
+            for label, amounts in sums.items()
+            if any(amounts.values()) and (pending := pending_of(label)) is not None
+        ]
+        if not waiting:
+            return
+        self.prices.load()
+        books = Books(self.prices, self._names)
+        for label, amounts, pending in waiting:
+            if self.prices.loaded:
+                books.settle(pending, amounts)
+                merge(books.sums, {label: {name: -amount for name, amount in amounts.items()}})
+            else:
+                books.book(pending.label, amounts, None)
+        if self.prices.loaded:
+            # Who may only read still gets the right sums.
+            with contextlib.suppress(StoreError):
+                self._store.add(books.sums)
+                self._tell_entries(books)
+        merge(sums, books.sums)
+
+    def _tell_entries(self, books: Books) -> None:
+        """Write into entries what they cost and how often they were served. A failure costs no more than that."""
+        try:
+            if books.rows:
+                self._store.price([(bytes.fromhex(key), at, cost) for (key, at), cost in books.rows.items()])
+            if books.hits:
+                self._store.touch({bytes.fromhex(key): hits for key, hits in books.hits.items()})
+        except Exception as error:
+            _log.debug("entries could not be told their price and hits: %s", error)
+
+
+def _deltas(books: Books) -> Sums:
+    deltas = {label: dict(amounts) for label, amounts in books.sums.items()}
+    for pending, counts in books.pending.items():
+        merge(deltas, {pending.to_label(): counts})
+    return deltas

@@ -1,0 +1,331 @@
+"""The way in for everything built on httpx or httpx2: two unrelated libraries, one body.
+
+`bind` makes the classes for one of the two; a `Face` turns a library's request into an `Ask` and
+an outcome back into the library's response. What cannot be cached goes to the inner transport
+untouched.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from llm_cache.clients.options import LastCall, Layer, remember
+from llm_cache.core.model import Head, Request
+from llm_cache.core.plan import Ask, Pass, Replay
+from llm_cache.core.replay import chunks
+from llm_cache.errors import CacheMissError
+from llm_cache.providers.errors import error_body
+from llm_cache.runtime import aio, sync
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from llm_cache.clients.engine import Engine
+    from llm_cache.core.events import Event
+    from llm_cache.core.model import Entry, Headers
+
+GATEWAY_TIMEOUT = 504
+_FRAMING = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+_LARGEST_BODY = 256 * 1024 * 1024
+"""Requests over this many bytes are sent as they come, without being read into memory."""
+
+
+class Face:
+    """One cache with one layer of policy, as a transport sees it.
+
+    Args:
+        engine: the cache behind it.
+        layer: what the wrapper was given.
+        kind: the kind of SDK that is wrapped, None for a bare HTTP client. An SDK would retry and
+            wrap an exception, so for it a miss while offline is a reply.
+    """
+
+    def __init__(self, engine: Engine, layer: Layer = (), kind: str | None = None) -> None:
+        self.engine = engine
+        self.layer = layer
+        self.kind = kind
+
+    def readable(self, request: Any) -> bool:
+        """Whether the request's body should be read to see what it asks for."""
+        if request.method != "POST":
+            return False
+        headers = request.headers
+        if "json" not in headers.get("content-type", ""):
+            return False
+        return int(headers.get("content-length") or 0) <= _LARGEST_BODY
+
+    def begin(self, request: Any, *, read: bool) -> _Call:
+        """The call as the core sees it; `read` says whether its body is at hand."""
+        policy = self.engine.policy_for(self.layer)
+        if not read:
+            asked = Request(request.method, str(request.url))
+            return _Call(self, Ask(asked, policy, None, None))
+        asked = Request(request.method, str(request.url), _pairs(request.headers), request.content)
+        return _Call(self, self.engine.ask(asked, policy, self.kind))
+
+
+class _Call:
+    """One call through a transport, and what is told of it."""
+
+    def __init__(self, face: Face, ask: Ask) -> None:
+        self.face = face
+        self.ask = ask
+        self.last = LastCall("miss", ask.signature.key if ask.signature else "", face.engine.ledger.price)
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on to the ledger, and to whoever asks about this very call."""
+        self.face.engine.ledger(event)
+        self.last.note(event)
+
+    def done(self, status: str, reason: str | None = None, age_s: float = 0.0) -> LastCall:
+        """Make this the latest call of the context."""
+        self.last.status, self.last.reason, self.last.age_s = status, reason, age_s
+        remember(self.last)
+        return self.last
+
+    def missed(self, error: CacheMissError) -> tuple[Headers, bytes] | None:
+        """The reply that tells an SDK of a miss while offline; None where an exception does."""
+        self.done("miss", "offline")
+        if self.face.kind is None:
+            return None
+        message = "\n".join(filter(None, (str(error), error.explanation)))
+        provider = self.ask.endpoint.provider if self.ask.endpoint else self.face.kind
+        body = error_body(
+            "anthropic" if self.face.kind == "anthropic" else provider,
+            GATEWAY_TIMEOUT,
+            message,
+            "cache_miss",
+        )
+        return (("content-type", "application/json"), ("x-should-retry", "false")), body
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The serving functions for one library: `serve(face, inner, request)` and its async twin."""
+
+    library: Any
+    serve: Callable[[Face, Any, Any], Any]
+    aserve: Callable[[Face, Any, Any], Any]
+
+
+def _pairs(headers: Any) -> Headers:
+    return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.raw)
+
+
+def _own(error: Exception, source: Any, library: Any, request: Any) -> Exception:
+    """The error in the words of the caller's own library; the leader's is its own already.
+
+    A fetch may be led by a client of the other library; and one exception object must not be
+    raised in several threads, where each would write its traceback into it.
+    """
+    if isinstance(error, TimeoutError):
+        return library.ReadTimeout(str(error), request=request)  # type: ignore[no-any-return]
+    if isinstance(error, ConnectionError):
+        return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
+    if not source.follows:
+        return error
+    if type(error).__module__.partition(".")[0] in {"httpx", "httpx2"}:
+        kind = getattr(library, type(error).__name__, library.ReadError)
+        try:
+            return kind(str(error), request=request)  # type: ignore[no-any-return]
+        except TypeError:
+            return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
+    return copy.copy(error)
+
+
+@cache
+def bind(name: str) -> Bound:
+    """The transport classes for the library of that module name, `httpx` or `httpx2`.
+
+    Keyed by name, since `httpx2.alias_httpx()` can make both names one module.
+
+    Raises:
+        ImportError: the library is not installed.
+    """
+    return _bind(import_module(name))
+
+
+def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes that it makes
+    decoders = getattr(getattr(library, "_decoders", None), "SUPPORTED_DECODERS", None)
+    decodable = frozenset(decoders or ("identity", "gzip", "deflate"))
+
+    def relayed(headers: Headers) -> list[tuple[str, str]]:
+        """The leader's headers for a body that has been decoded."""
+        encodings = {
+            token.strip().lower() for name, value in headers if name == "content-encoding" for token in value.split(",")
+        }
+        if not encodings or not encodings <= decodable:
+            return list(headers)
+        return [pair for pair in headers if pair[0] not in _FRAMING]
+
+    class SyncBody(library.SyncByteStream):  # type: ignore[misc]
+        """A replayed or relayed body; iterating again continues, it never begins anew."""
+
+        def __init__(self, source: Any, request: Any) -> None:
+            self._source = source
+            self._pieces: Iterator[bytes] = iter(source)
+            self._request = request
+
+        def __iter__(self) -> Iterator[bytes]:
+            return self
+
+        def __next__(self) -> bytes:
+            try:
+                return next(self._pieces)
+            except StopIteration:
+                raise
+            except Exception as error:
+                raise _own(error, self._source, library, self._request) from error
+
+        def close(self) -> None:
+            close = getattr(self._source, "close", None)
+            if close is not None:
+                close()
+
+    class AsyncBody(library.AsyncByteStream):  # type: ignore[misc]
+        """As `SyncBody`, for an event loop."""
+
+        def __init__(self, source: Any, request: Any) -> None:
+            self._source = source
+            self._request = request
+            self._pieces = iter(source) if isinstance(source, list) else None
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self
+
+        async def __anext__(self) -> bytes:
+            if self._pieces is not None:
+                for piece in self._pieces:
+                    return cast("bytes", piece)
+                raise StopAsyncIteration
+            try:
+                data: bytes = await anext(self._source)
+                return data
+            except StopAsyncIteration:
+                raise
+            except Exception as error:
+                raise _own(error, self._source, library, self._request) from error
+
+        async def aclose(self) -> None:
+            if self._pieces is None:
+                await self._source.aclose()
+
+    class Upstream:
+        """The inner transport's response as the runners see it."""
+
+        def __init__(self, response: Any, request: Any) -> None:
+            response.request = request
+            self.response = response
+            self.head = Head(response.status_code, _pairs(response.headers))
+
+        def chunks(self) -> Iterator[bytes]:
+            return (data for data in self.response.iter_bytes() if data)
+
+        def close(self) -> None:
+            self.response.close()
+
+    class AsyncUpstream:
+        """As `Upstream`, for an event loop."""
+
+        def __init__(self, response: Any, request: Any) -> None:
+            response.request = request
+            self.response = response
+            self.head = Head(response.status_code, _pairs(response.headers))
+
+        async def chunks(self) -> AsyncIterator[bytes]:
+            async for data in self.response.aiter_bytes():
+                if data:
+                    yield data
+
+        async def close(self) -> None:
+            await self.response.aclose()
+
+    def from_entry(entry: Entry, last: LastCall, body: Callable[..., Any], request: Any) -> Any:
+        return library.Response(
+            entry.head.status,
+            headers=list(entry.head.headers),
+            stream=body(chunks(entry), request),
+            extensions={"http_version": b"HTTP/1.1", "llm_cache": last},
+        )
+
+    def from_reader(reader: Any, last: LastCall, body: Callable[..., Any], request: Any, inner: Any) -> Any:
+        extensions = dict(inner.extensions) if inner is not None else {"http_version": b"HTTP/1.1"}
+        return library.Response(
+            reader.head.status,
+            headers=relayed(reader.head.headers),
+            stream=body(reader, request),
+            extensions={**extensions, "llm_cache": last},
+        )
+
+    def from_miss(reply: tuple[Headers, bytes], last: Any, body: Callable[..., Any]) -> Any:
+        headers, text = reply
+        return library.Response(
+            GATEWAY_TIMEOUT,
+            headers=list(headers),
+            stream=body([text], None),
+            extensions={"http_version": b"HTTP/1.1", "llm_cache": last},
+        )
+
+    def serve(face: Face, inner: Any, request: Any) -> Any:
+        """Answer one request, from the cache or through the inner transport."""
+        read = face.readable(request)
+        if read:
+            request.read()
+        call = face.begin(request, read=read)
+        fetched: list[Any] = []
+
+        def send(_: Request) -> Upstream:
+            fetched.append(inner.handle_request(request))
+            return Upstream(fetched[0], request)
+
+        try:
+            outcome = sync.run(call.ask, face.engine.world, send, call.tell)
+        except CacheMissError as error:
+            reply = call.missed(error)
+            if reply is None:
+                raise
+            return from_miss(reply, call.last, SyncBody)
+        if isinstance(outcome, Replay):
+            last = call.done("stale" if outcome.stale else "hit", age_s=outcome.age_s)
+            return from_entry(outcome.entry, last, SyncBody, request)
+        if isinstance(outcome, Pass):
+            call.done("bypass", outcome.reason)
+            return inner.handle_request(request)
+        last = call.done("joined" if outcome.follows else "miss", outcome.reason)
+        mine = None if outcome.follows else fetched[0]
+        return from_reader(outcome, last, SyncBody, request, mine)
+
+    async def aserve(face: Face, inner: Any, request: Any) -> Any:
+        """As `serve`, on an event loop."""
+        read = face.readable(request)
+        if read:
+            await request.aread()
+        call = face.begin(request, read=read)
+        fetched: list[Any] = []
+
+        async def send(_: Request) -> AsyncUpstream:
+            fetched.append(await inner.handle_async_request(request))
+            return AsyncUpstream(fetched[0], request)
+
+        try:
+            outcome = await aio.run(call.ask, face.engine.world, send, call.tell)
+        except CacheMissError as error:
+            reply = call.missed(error)
+            if reply is None:
+                raise
+            return from_miss(reply, call.last, AsyncBody)
+        if isinstance(outcome, Replay):
+            last = call.done("stale" if outcome.stale else "hit", age_s=outcome.age_s)
+            return from_entry(outcome.entry, last, AsyncBody, request)
+        if isinstance(outcome, Pass):
+            call.done("bypass", outcome.reason)
+            return await inner.handle_async_request(request)
+        last = call.done("joined" if outcome.follows else "miss", outcome.reason)
+        mine = None if outcome.follows else fetched[0]
+        return from_reader(outcome, last, AsyncBody, request, mine)
+
+    return Bound(library, serve, aserve)

@@ -1,0 +1,124 @@
+"""How things are printed: safe text, JSON, tables. It must not know what is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import click
+
+# These two are no layout but part of how Persian, Indian languages and some emoji are written.
+_JOINERS = "\u200c\u200d"
+
+
+def safe(text: str, keep: str = "") -> str:
+    """Text of unknown origin for a terminal: nothing in it moves the cursor, sets colours or turns the line around.
+
+    Args:
+        text: what was stored, or came from a configuration.
+        keep: characters that may stay: line breaks and tabs in text of several lines.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep or char in _JOINERS or char == "\xa0" else _escape(char)
+        for char in text
+    )
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    if char in "\n\r\t":
+        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def on_one_line(text: str) -> str:
+    """A message as one line."""
+    return safe(" ".join(text.split()))
+
+
+def as_json(value: object, *, indent: int | None = 2) -> str:
+    """JSON that is readable, and as harmless on a terminal as anywhere: what cannot be printed is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+    if text.replace("\n", "").isprintable():
+        return text
+    # Between quotes nothing else can be unprintable: JSON escapes line breaks itself.
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return str(value)
+
+
+def moment(at: float | None) -> str:
+    """A time in UTC, which is what days are counted in."""
+    if at is None:
+        return "never"
+    try:
+        return datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return "?"
+
+
+def dollars(usd: Decimal | None) -> str:
+    """Money for people, as exact as it is."""
+    from llm_cache.ledger.report import money
+
+    return "unknown" if usd is None else f"${money(usd)}"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Print a table: with lines and as wide as the terminal on one, else columns of plain text.
+
+    Args:
+        columns: the headings.
+        rows: cells; they are made safe here.
+        right: headings of the columns that are flush right.
+    """
+    if sys.stdout.isatty():
+        _rich_table(columns, rows, right)
+        return
+    cells = [[safe(cell) for cell in row] for row in rows]
+    widths = [max(len(line[index]) for line in [list(columns), *cells]) for index in range(len(columns))]
+    justify: list[Callable[[str, int], str]] = [str.rjust if name in right else str.ljust for name in columns]
+    for line in ([name.upper() for name in columns], *cells):
+        click.echo("  ".join(how(cell, width) for how, cell, width in zip(justify, line, widths, strict=True)).rstrip())
+
+
+def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(safe(cell)) for cell in row))
+    Console(highlight=False).print(made)
+
+
+def pairs(lines: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, one to a line."""
+    listed = list(lines)
+    width = max((len(name) for name, _ in listed), default=0)
+    for name, value in listed:
+        click.echo(f"{name.ljust(width)}  {safe(value)}".rstrip())

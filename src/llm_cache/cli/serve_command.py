@@ -1,0 +1,59 @@
+"""`llm-cache serve`: turns options into settings and starts the proxy. It must not know how that works."""
+
+from __future__ import annotations
+
+import click
+
+
+def _upstreams(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for each in given:
+        name, equals, url = each.partition("=")
+        if not (name and equals and url):
+            raise click.BadParameter(f"{each!r} is not NAME=URL")
+        made[name] = url
+    return made
+
+
+@click.command()
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8100].")
+@click.option(
+    "--upstream", "upstreams", metavar="NAME=URL", multiple=True, callback=_upstreams, help="Add or move an upstream."
+)
+@click.option("--database-url", metavar="URL", help="Where to keep entries: a path, sqlite:///…, :memory:.")
+@click.option("--backend", help="sqlite or memory.")
+@click.option("--namespace", help="Namespace of calls that name none.")
+@click.option("--mode", help="read-write, read-only, refresh, offline or off.")
+@click.option("--log-level", help="DEBUG, INFO, WARNING, ERROR or CRITICAL [INFO].")
+def command(
+    host: str | None,
+    port: int | None,
+    upstreams: dict[str, str],
+    database_url: str | None,
+    backend: str | None,
+    namespace: str | None,
+    mode: str | None,
+    log_level: str | None,
+) -> int:
+    """Start the caching proxy, and stop it with Ctrl-C.
+
+    Options win over the environment, the environment over the configuration file.
+    """
+    from llm_cache.config import load
+
+    settings = load(
+        {
+            "proxy_host": host,
+            "proxy_port": port,
+            "upstreams": upstreams or None,
+            "database_url": database_url,
+            "backend": backend,
+            "namespace": namespace,
+            "mode": mode,
+            "log_level": log_level,
+        }
+    )
+    from llm_cache.proxy.serve import serve
+
+    return serve(settings)

@@ -1,0 +1,105 @@
+"""The proxy's own pages: health, readiness, metrics. They must show no request, no answer and no tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from llm_cache.ledger.metrics import CONTENT_TYPE, render
+from llm_cache.proxy.incoming import Raw
+from llm_cache.proxy.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from llm_cache.clients.engine import Engine
+
+_JSON = "application/json"
+_NOBODY = "00" * 32
+"""A key that no request has: looking it up tells whether the store answers."""
+
+Page = tuple[int, str, bytes]
+"""Status, content type, body."""
+
+
+class Admin:
+    """The pages of one proxy."""
+
+    def __init__(self, engine: Engine, version: str) -> None:
+        self._engine = engine
+        self._version = version
+        self._began = time.monotonic()
+        self._pages: dict[str, Callable[[], Awaitable[Page]]] = {
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/health": self._health,
+            "/metrics": self._metrics,
+        }
+
+    def has(self, path: str) -> bool:
+        """Whether a path is a page's, or kept for one that is to come."""
+        return path in self._pages or path == "/dashboard" or path.startswith("/dashboard/")
+
+    async def page(self, method: str, path: str) -> tuple[int, list[Raw], bytes]:
+        """Status, headers and body of a page.
+
+        Raises:
+            Refusal: there is no such page, or it is only to be read.
+        """
+        make = self._pages.get(path)
+        if make is None:
+            raise Refusal(404, "no_such_page", "This version of the proxy has no dashboard.")
+        if method not in {"GET", "HEAD"}:
+            raise Refusal(405, "read_only", "This page of the proxy can only be read.", ((b"allow", b"GET, HEAD"),))
+        status, content_type, body = await make()
+        headers = [
+            (b"content-type", content_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        return status, headers, body
+
+    async def _alive(self) -> Page:
+        return 200, _JSON, msgspec.json.encode({"status": "ok"})
+
+    async def _ready(self) -> Page:
+        if await self._store_answers():
+            return 200, _JSON, msgspec.json.encode({"status": "ready"})
+        message = "The store fails: calls go on without the cache."
+        return 503, _JSON, msgspec.json.encode({"status": "degraded", "message": message})
+
+    async def _health(self) -> Page:
+        engine = self._engine
+        answers = await self._store_answers()
+        entries: int | None = None
+        if answers:
+            try:
+                entries = (await asyncio.to_thread(engine.store.summary)).entries
+            except Exception:  # it is the state of the store that is asked for here, not an answer at any price
+                answers = False
+        told = {
+            "status": "ok" if answers else "degraded",
+            "version": self._version,
+            # Its kind and not its place: a path tells of the machine.
+            "store": engine.settings.backend,
+            "entries": entries,
+            "uptime_s": round(time.monotonic() - self._began, 3),
+        }
+        return 200, _JSON, msgspec.json.encode(told)
+
+    async def _metrics(self) -> Page:
+        # Reading the account waits for the store, and may load the prices.
+        stats = await asyncio.to_thread(self._engine.ledger.stats, lenient=True)
+        return 200, CONTENT_TYPE, await asyncio.to_thread(render, stats)
+
+    async def _store_answers(self) -> bool:
+        """Whether the store answers now, and the latest write worked."""
+        access = self._engine.access
+        if access.store.inline:
+            access.lookup(_NOBODY)
+        else:
+            await asyncio.to_thread(access.lookup, _NOBODY)
+        return access.healthy

@@ -1,0 +1,167 @@
+"""The ASGI application: from a request to its call. It must not touch a socket, and needs no framework."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from importlib.metadata import version
+from typing import Any
+
+from llm_cache.clients.cache import LLMCache
+from llm_cache.clients.engine import MEGABYTE, Engine
+from llm_cache.clients.options import Layer
+from llm_cache.config import Settings
+from llm_cache.core.model import Request
+from llm_cache.core.plan import Ask
+from llm_cache.core.policy import Policy
+from llm_cache.proxy.admin import Admin
+from llm_cache.proxy.call import Call
+from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
+from llm_cache.proxy.guard import Guard
+from llm_cache.proxy.incoming import Incoming
+from llm_cache.proxy.refusal import Refusal, style_of
+from llm_cache.proxy.routes import Route, Routes
+from llm_cache.proxy.scope import Scopes
+from llm_cache.proxy.steering import steer
+from llm_cache.proxy.upstream import Outbound
+
+_log = logging.getLogger("llm_cache")
+
+
+class Proxy:
+    """An ASGI 3 application, for `llm-cache serve` or for mounting in another.
+
+    Args:
+        engine: the cache behind it.
+        owned: whether the engine is closed when the application shuts down.
+    """
+
+    def __init__(self, engine: Engine, *, owned: bool) -> None:
+        settings = engine.settings
+        self._engine = engine
+        self._owned = owned
+        self._most_body = int(settings.proxy_max_body_mb * MEGABYTE)
+        self._routes = Routes(settings.upstreams)
+        self._guard = Guard(settings.proxy_host, settings.proxy_allowed_hosts)
+        self._scopes = Scopes(lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared")
+        self._admin = Admin(engine, version("llm-cache"))
+        self._outbound = Outbound(
+            connect_s=settings.proxy_connect_timeout_s,
+            idle_s=settings.proxy_idle_timeout_s,
+            total_s=settings.proxy_total_timeout_s,
+            most=settings.proxy_max_upstream_calls,
+        )
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(Incoming(scope), receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(receive, send)
+        elif kind == "websocket":
+            # Before it was accepted: the server answers 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": "this proxy carries no WebSockets"})
+
+    async def start(self) -> None:
+        """Have at hand what the first call needs."""
+        await self._scopes.prepare()
+
+    async def close(self) -> None:
+        """Let go of upstream connections, and of the engine if it is the application's own."""
+        await self._outbound.close()
+        if self._owned:
+            self._engine.close()
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self.start()
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _http(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+        route: Route | None = None
+        try:
+            path = incoming.path
+            # A health check comes from a supervisor that knows an address and no name.
+            if path != "/healthz":
+                self._guard.check(incoming)
+            if self._admin.has(path):
+                status, headers, body = await self._admin.page(incoming.method, path)
+                await send({"type": "http.response.start", "status": status, "headers": headers})
+                await send({"type": "http.response.body", "body": body})
+                return
+            route = self._routes.find(incoming)
+            await self._proxied(incoming, route, receive, send)
+        except Refusal as refusal:
+            headers, body = refusal.reply(style_of(incoming, route.name if route else None))
+            await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    async def _proxied(self, incoming: Incoming, route: Route, receive: Receive, send: Send) -> None:
+        engine, client = self._engine, Client(receive)
+        if not self._scopes.ready:
+            await self._scopes.prepare()
+        steering: Layer = steer(incoming.steering, engine.policy) if incoming.steering else ()
+        policy = engine.policy_for((("scope", self._scopes.of(incoming)),), steering)
+        body: bytes | None = None
+        if route.endpoint and incoming.method == "POST" and "json" in incoming.content_type:
+            try:
+                body = await self._read(incoming, client)
+            except Gone:
+                return
+        ask = self._ask(incoming, route, policy, body)
+        await Call(
+            engine,
+            self._outbound,
+            incoming,
+            route,
+            ask,
+            body,
+            client,
+            send,
+            drain=engine.settings.drain_on_disconnect,
+            steered=not (policy.reads or policy.writes) and bool(steering),
+        ).serve()
+
+    async def _read(self, incoming: Incoming, client: Client) -> bytes:
+        try:
+            return await client.read(self._most_body, incoming.length)
+        except TooLarge:
+            raise Refusal(
+                413,
+                "body_too_large",
+                f"The request's body is over {self._engine.settings.proxy_max_body_mb:g} MB, which proxy_max_body_mb"
+                " (LLMCACHE_PROXY_MAX_BODY_MB) allows.",
+            ) from None
+
+    def _ask(self, incoming: Incoming, route: Route, policy: Policy, body: bytes | None) -> Ask:
+        """What is known of the call. To the core it goes straight to its upstream, as a library's call does."""
+        if body is not None:
+            request = Request(incoming.method, route.url, incoming.headers, body)
+            try:
+                return self._engine.ask(request, policy, route.name)
+            except Exception:
+                # Whatever is wrong with it, the upstream shall say.
+                _log.exception("a request could not be looked at; it passes through")
+        return Ask(Request(incoming.method, route.url), policy, None, None)
+
+
+def create_app(source: Settings | Engine | LLMCache) -> Proxy:
+    """The application, to be served or mounted; it shuts down with its lifespan.
+
+    Args:
+        source: settings, whose cache is then the application's own, or a cache that somebody else closes.
+
+    Raises:
+        ConfigError: the settings ask for what there is not.
+    """
+    if isinstance(source, LLMCache):
+        return Proxy(source.engine, owned=False)
+    if isinstance(source, Engine):
+        return Proxy(source, owned=False)
+    return Proxy(Engine(source), owned=True)

@@ -1,0 +1,110 @@
+"""The caller's side of an exchange: its body, and whether it is still there. It must not know what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Gone(ConnectionError):
+    """The client went away before its request was whole."""
+
+
+class TooLarge(Exception):
+    """The body is over the limit."""
+
+
+class Client:
+    """Reads a request's body; then, if asked to, watches for the client's leaving.
+
+    Made by the task that serves the exchange; that is the task which is cancelled when nobody waits for it any more.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watching: asyncio.Task[None] | None = None
+        self._over = False
+        self._sending = False
+        self._patience_s = 0.0
+        self.left = False
+        """Whether the task was cancelled because the client had gone."""
+
+    async def read(self, limit: int, length: int | None) -> bytes:
+        """The whole body, whose declared length is `length`.
+
+        Raises:
+            TooLarge: it is over so many bytes as the limit says.
+            Gone: it did not come to its end.
+        """
+        if length is not None and length > limit:
+            raise TooLarge
+        message = await self._receive()
+        data: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body") and len(data) <= limit:
+            return data
+        pieces, size = [], 0
+        while message["type"] == "http.request":
+            data = message.get("body", b"")
+            size += len(data)
+            if size > limit:
+                raise TooLarge
+            pieces.append(data)
+            if not message.get("more_body"):
+                return b"".join(pieces)
+            message = await self._receive()
+        raise Gone
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes, never faster than it is taken; afterwards the watch begins, if it was asked for.
+
+        Raises:
+            Gone: it did not come to its end.
+        """
+        self._sending = True
+        while True:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise Gone
+            data = message.get("body", b"")
+            if data:
+                yield data
+            if not message.get("more_body"):
+                break
+        self._sending = False
+        self._begin()
+
+    def watch(self, patience_s: float, *, sending: bool = False) -> None:
+        """Cancel the task so many seconds after the client has gone. A second call changes nothing.
+
+        Args:
+            patience_s: how many.
+            sending: whether the body is still to be read with `pieces`; nobody else may listen meanwhile.
+        """
+        self._patience_s = patience_s
+        self._sending = sending
+        self._begin()
+
+    def finish(self) -> None:
+        """Watch no more."""
+        self._over = True
+        if self._watching is not None:
+            self._watching.cancel()
+
+    def _begin(self) -> None:
+        if self._watching is None and not self._over and not self._sending:
+            self._watching = asyncio.ensure_future(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if self._patience_s:
+            await asyncio.sleep(self._patience_s)
+        if not self._over and self._task is not None:
+            self.left = True
+            self._task.cancel()

@@ -1,0 +1,47 @@
+"""Replies of the proxy's own, in the format of the API that was called. It must not reveal what a request held."""
+
+from __future__ import annotations
+
+from llm_cache.providers.errors import error_body
+from llm_cache.providers.upstreams import detect
+from llm_cache.proxy.incoming import Incoming, Raw
+
+
+class Refusal(Exception):
+    """An error reply instead of an upstream's.
+
+    Args:
+        status: the HTTP status.
+        code: a word for programs, also the `detail` of `Cache-Status`.
+        message: one sentence for people: what is wrong and what to do. Never holds a header, a query or a body.
+        headers: further headers.
+        told: parameters of `Cache-Status` where the upstream was asked, `; fwd=miss`.
+    """
+
+    def __init__(self, status: int, code: str, message: str, headers: tuple[Raw, ...] = (), *, told: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+        self.told = told
+
+    def reply(self, provider: str) -> tuple[list[Raw], bytes]:
+        """Headers and body, in the format of that provider's API."""
+        body = error_body(provider, self.status, str(self), self.code)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+            (b"cache-status", f"llm-cache{self.told}; detail={self.code}".encode()),
+            *self.headers,
+        ]
+        if self.told:
+            headers.append((b"x-llm-cache", b"miss"))
+        return headers, body
+
+
+def style_of(incoming: Incoming, upstream: str | None) -> str:
+    """Whose error format the caller understands; the upstream is None where none was found."""
+    if any(name == "anthropic-version" for name, _ in incoming.headers):
+        return "anthropic"  # its SDK says so at whatever upstream it is pointed
+    return upstream or detect(incoming.path, incoming.query, incoming.headers)

@@ -1,0 +1,79 @@
+"""Whose answers a caller may be served: a digest of the credentials that came with the request.
+
+It must neither keep nor show a credential; what leaves it is an HMAC under a secret of the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import time
+from collections.abc import Callable
+from urllib.parse import unquote_plus
+
+from llm_cache.providers.address import CREDENTIALS
+from llm_cache.proxy.incoming import Incoming
+
+_log = logging.getLogger("llm_cache")
+_AGAIN_S = 5.0
+"""How long a store that could not give its secret is left alone."""
+
+
+class Scopes:
+    """The scope of each request.
+
+    Args:
+        secret: gives 32 bytes that belong to the store, or raises.
+        shared: whether all callers share all answers, with each other and with the library.
+    """
+
+    def __init__(self, secret: Callable[[], bytes], *, shared: bool) -> None:
+        self._load = secret
+        self._shared = shared
+        self._secret = b""
+        self._again = 0.0
+        # Without the store's own, callers are told apart all the same; nothing can be stored then anyway.
+        self._makeshift = os.urandom(32)
+
+    async def prepare(self) -> None:
+        """Have the store's secret at hand, if the store answers."""
+        if self._secret or self._shared or time.monotonic() < self._again:
+            return
+        self._again = time.monotonic() + _AGAIN_S
+        try:
+            # It may be made now, and then written.
+            self._secret = await asyncio.to_thread(self._load)
+        except Exception as error:
+            _log.warning("callers are kept apart without the store's secret: %s", error)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is nothing to prepare."""
+        return self._shared or bool(self._secret)
+
+    def of(self, incoming: Incoming) -> str:
+        """64 hex digits that depend on all credentials, or "" where everything is shared.
+
+        No credentials at all is a scope of its own.
+        """
+        if self._shared:
+            return ""
+        parts = incoming.credentials
+        if incoming.query:
+            parts = [*parts, *_in_query(incoming.query)]
+        # Lengths before the texts, so that no two lists of credentials make one message.
+        message = b"".join([b"%d:%b=%d:%b;" % (len(name), name, len(value), value) for name, value in sorted(parts)])
+        return hmac.digest(self._secret or self._makeshift, message, "sha256").hex()
+
+
+def _in_query(query: str) -> list[tuple[bytes, bytes]]:
+    """The parameters that the key leaves out because they say who asks: they must count here."""
+    found = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        name = unquote_plus(name).lower()
+        if name in CREDENTIALS:
+            found.append((b"?" + name.encode("utf-8", "replace"), value.encode("latin-1")))
+    return found

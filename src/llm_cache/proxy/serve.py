@@ -1,0 +1,177 @@
+"""`llm-cache serve`: binds, serves until it is told to stop, and puts everything away. It must do nothing at import."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from llm_cache.errors import ConfigError
+from llm_cache.proxy.guard import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from types import FrameType
+
+    from llm_cache.config import Settings
+    from llm_cache.proxy.server import Server
+
+_log = logging.getLogger("llm_cache")
+BACKLOG = 2048
+"""Connections that may wait to be accepted; the kernel cuts it to its own limit."""
+_BROKEN_OFF = "ASGI callable returned without completing response."
+
+
+def serve(settings: Settings) -> int:
+    """Run the proxy until SIGTERM or SIGINT; then finish the calls under way. A second SIGINT stops at once.
+
+    Returns:
+        0, or 130 if it was stopped at once.
+
+    Raises:
+        ConfigError: the settings ask for what there is not, or what may not be; the address cannot be had.
+    """
+    check(settings)
+    sockets = bind(settings.proxy_host, settings.proxy_port)
+    try:
+        with _logging(settings):
+            return _serve(settings, sockets)
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def check(settings: Settings) -> None:
+    """Refuse settings that would show everybody's answers to everybody.
+
+    Raises:
+        ConfigError: they would.
+    """
+    if settings.proxy_scope == "shared" and not settings.proxy_tokens and not is_loopback(settings.proxy_host):
+        raise ConfigError(
+            f'proxy_scope = "shared" with proxy_host = "{settings.proxy_host}" would give every answer to whoever can'
+            ' reach this machine: use proxy_scope = "credential", or bind to 127.0.0.1'
+        )
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets on every address of a host; port 0 is a free one, the same on all of them.
+
+    Raises:
+        ConfigError: the host has no address here, or the port cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ConfigError(f"proxy_host is {host!r}, which is no address of this machine: {error.strerror}") from None
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            chosen = sockets[0].getsockname()[1] if sockets else port
+            sockets.append(_listen(socket.AddressFamily(family), (address[0], chosen, *address[2:])))
+    except OSError as error:
+        for each in sockets:
+            each.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"port {port} on {host} is taken by another program: choose another with --port, or stop that one"
+            ) from None
+        raise ConfigError(f"the proxy cannot listen on {host} port {port}: {error.strerror or error}") from None
+    return sockets
+
+
+def _listen(family: socket.AddressFamily, address: Any) -> socket.socket:
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform != "win32":
+            # There it would let two programs listen on one port.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family is socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+        made.setblocking(False)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
+    # What only a server needs is imported here: it takes a quarter of a second.
+    from llm_cache.proxy.app import create_app
+    from llm_cache.proxy.server import Server
+
+    app = create_app(settings)
+    server = Server(app, settings)
+
+    async def main() -> None:
+        try:
+            await server.serve(sockets=sockets)
+        finally:
+            # Not left to the lifespan: a server that stops at once does not tell it.
+            await app.close()
+
+    with _signals(server):
+        _run(main())
+    return 130 if server.force_exit else 0
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+@contextmanager
+def _signals(server: Server) -> Iterator[None]:
+    """Stop on signals that come before uvicorn listens for them, and outlive those that it raises again at its end."""
+
+    def stop(_sig: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {sig: signal.signal(sig, stop) for sig in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+@contextmanager
+def _logging(settings: Settings) -> Iterator[None]:
+    """Write what the proxy and the server under it log, to standard error or the log file."""
+    handler: logging.Handler
+    if settings.log_file is None:
+        handler = logging.StreamHandler()
+    else:
+        try:
+            handler = logging.FileHandler(settings.log_file, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"log_file is {str(settings.log_file)!r}, which cannot be written: {error}") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    server = logging.getLogger("uvicorn")
+    quiet = lambda record: record.getMessage() != _BROKEN_OFF  # noqa: E731 - we have said already what happened
+    logging.getLogger("uvicorn.error").addFilter(quiet)
+    before = [(each, each.level, each.propagate) for each in (_log, server)]
+    for each, level in ((_log, settings.log_level or "INFO"), (server, "WARNING")):
+        each.addHandler(handler)
+        each.setLevel(level)
+        each.propagate = False
+    try:
+        yield
+    finally:
+        logging.getLogger("uvicorn.error").removeFilter(quiet)
+        for each, old, propagate in before:
+            each.removeHandler(handler)
+            each.setLevel(old)
+            each.propagate = propagate
+        handler.close()

@@ -1,0 +1,72 @@
+"""uvicorn's server as the proxy wants it. It must not bind, log or close what others have opened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from llm_cache.proxy.protocol import limited
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from llm_cache.config import Settings
+    from llm_cache.proxy.app import Proxy
+
+_log = logging.getLogger("llm_cache")
+_KEEP_ALIVE_S = 75
+"""Longer than the usual clients keep a connection that they do not use, so that it is they who close it."""
+_GRACE_S = 120
+"""How long calls under way may go on once it shall end; an abandoned one is read on for as long at most."""
+
+
+class Server(uvicorn.Server):
+    """Serves one application on sockets that listen already; says where, and can stop at once."""
+
+    def __init__(self, app: Proxy, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=limited(int(settings.proxy_max_header_kb * 1024)),
+                ws="none",
+                interface="asgi3",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                # Answers keep the upstream's own, or have none: a second one would contradict it.
+                date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE_S,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        for each in sockets or ():
+            _log.info("llm-cache serves on %s (stop it with Ctrl+C)", url_of(each))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._abort)
+
+    def _abort(self) -> None:
+        """Drop everything that is under way."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
+
+def url_of(listening: socket.socket) -> str:
+    """Where a client reaches a socket."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

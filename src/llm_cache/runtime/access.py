@@ -9,16 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING
 
-from llm_cache.core import explain
 from llm_cache.core.events import About, StoreFailed
-from llm_cache.core.signature import Signature
 from llm_cache.errors import EntryError, StoreBusy, StoreError
 from llm_cache.runtime.breaker import Breaker
+from llm_cache.runtime.listening import heard
 from llm_cache.runtime.tier import Tier
-from llm_cache.stores.base import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +24,13 @@ if TYPE_CHECKING:
 
     from llm_cache.codec.codec import Codec
     from llm_cache.core.events import Event
-    from llm_cache.core.model import Entry, Request
+    from llm_cache.core.model import Entry
     from llm_cache.runtime.writer import Writer
-    from llm_cache.stores.base import Backend
+    from llm_cache.stores.base import Backend, Row
 
 _log = logging.getLogger("llm_cache")
-EXPLAINED_ROWS = 10_000
-"""How many of the newest rows an explanation looks at."""
+_OVERRUN = 5.0
+"""How many deadlines a read may take before the store is taken for blocked: a busy machine holds up any thread."""
 
 
 class Access:
@@ -40,6 +38,7 @@ class Access:
 
     Args:
         write_timeout_s: how long a call waits for its answer to be kept.
+        read_timeout_s: how long it waits for a lookup, once one has been seen to hang.
         listener: told of failures; the same that hears a plan's events.
         memory_bytes: how much of what was read is kept decoded; 0 is nothing.
     """
@@ -52,13 +51,16 @@ class Access:
         listener: Callable[[Event], None],
         *,
         write_timeout_s: float,
+        read_timeout_s: float = 0.1,
         memory_bytes: int = 0,
     ) -> None:
         self.store = store
         self.codec = codec
         self.writer = writer
-        self._listener = listener
+        self._tell = partial(heard, listener)
         self._write_timeout_s = write_timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._hangs = False
         self._tier = Tier(memory_bytes)
         place = store.location()
         self._reading = Breaker(f"reading the cache in {place}")
@@ -69,20 +71,25 @@ class Access:
         """Whether the latest read and the latest write worked."""
         return not (self._reading.failing or self._writing.failing)
 
+    @property
+    def inline(self) -> bool:
+        """Whether a lookup takes microseconds, so that it may be made on an event loop."""
+        return self.store.inline and not self._hangs
+
     def lookup(self, key: str, verify: Callable[[Entry], None] | None = None) -> Entry | None:
         """The entry of that key, or None; also when the store fails or `verify` raises EntryError."""
         reading = self._reading
         if reading.failing and not reading.allows(time.monotonic()):
-            self._listener(StoreFailed(About(key=key), "get", "skipped"))
+            self._tell(StoreFailed(About(key=key), "get", "skipped"))
             return None
+        began = time.monotonic()
         try:
-            # Asked before the row is read: what is replaced in between is noticed at the next look.
-            generation = self.store.generation()
-            entry = self._tier.get(key, generation)
-            row = self.store.get(bytes.fromhex(key)) if entry is None else None
+            generation, entry, row = self._get_behind(key) if self._hangs else self._get(key)
         except Exception as error:
             self._failed(reading, key, "get", error)
             return None
+        # A system call that blocks cannot be interrupted, but the next one need not be waited for.
+        self._hangs = time.monotonic() - began > _OVERRUN * self._read_timeout_s
         if reading.failing:
             reading.succeeded()
         try:
@@ -92,11 +99,29 @@ class Access:
             if entry is not None and verify is not None:
                 verify(entry)
             return entry
-        except EntryError as error:
+        except Exception as error:
             # One record is bad, the store is not: no reason to stop asking it.
-            self._listener(StoreFailed(About(key=key), "decode", str(error)))
-            _log.warning("a stored record counts as a miss: %s", error)
+            self._tell(StoreFailed(About(key=key), "decode", str(error)))
+            _log.warning("a stored record counts as a miss: %s", error, exc_info=not isinstance(error, EntryError))
             return None
+
+    def _get(self, key: str) -> tuple[int, Entry | None, Row | None]:
+        # Asked before the row is read: what is replaced in between is noticed at the next look.
+        generation = self.store.generation()
+        entry = self._tier.get(key, generation)
+        return generation, entry, self.store.get(bytes.fromhex(key)) if entry is None else None
+
+    def _get_behind(self, key: str) -> tuple[int, Entry | None, Row | None]:
+        future = self.writer.submit(partial(self._get, key))
+        try:
+            return future.result(self._read_timeout_s)
+        except (FutureTimeoutError, TimeoutError):
+            future.cancel()
+            raise StoreBusy(f"not read within {self._read_timeout_s:g} s") from None
+
+    def forget(self, keys: list[str]) -> None:
+        """Read these from the store the next time, whatever is kept in memory."""
+        self._tier.drop(keys)
 
     def save(self, entry: Entry) -> bool:
         """Keep the entry; waits until it is durable or the deadline passes, and says which."""
@@ -111,9 +136,9 @@ class Access:
     def saving(self, entry: Entry) -> Future[bool] | None:
         """Begin to keep the entry; None if the store is not asked at all for now."""
         if not self._writing.allows(time.monotonic()):
-            self._listener(StoreFailed(About(key=entry.key), "put", "skipped"))
+            self._tell(StoreFailed(About(key=entry.key), "put", "skipped"))
             return None
-        return self.writer.submit(lambda: self._put(entry))
+        return self.writer.submit(partial(self._put, entry))
 
     def overdue(self, entry: Entry) -> bool:
         """Count a save that was not done by its deadline. Always False."""
@@ -128,7 +153,14 @@ class Access:
 
     def _put(self, entry: Entry) -> bool:
         try:
-            self.store.put(self.codec.encode(entry))
+            row = self.codec.encode(entry)
+        except Exception as error:
+            # As with a bad record: the store is not to blame.
+            self._tell(StoreFailed(About(key=entry.key), "encode", str(error)))
+            _log.warning("an answer is not kept: %s", error)
+            return False
+        try:
+            self.store.put(row)
         except Exception as error:
             self._failed(self._writing, entry.key, "put", error)
             return False
@@ -139,20 +171,4 @@ class Access:
         breaker.failed(time.monotonic(), error)
         if not isinstance(error, StoreError):
             _log.error("the store raised what it should not", exc_info=error)
-        self._listener(StoreFailed(About(key=key), operation, str(error)))
-
-    def explain(self, signature: Signature, where: Filter, resign: Callable[[Request], Signature | None]) -> str:
-        """Which stored request is nearest to one that missed, and what differs, as text.
-
-        `resign` makes the signature of a stored request the way the missing one was made.
-        """
-        candidates: list[tuple[str, bytes]] = []
-        try:
-            for row in islice(self.store.scan(where), EXPLAINED_ROWS):
-                request = self.codec.asked(row)
-                theirs = resign(request) if request is not None else None
-                if theirs is not None:
-                    candidates.append((row.key.hex(), theirs.document))
-        except (StoreError, EntryError) as error:
-            _log.warning("a miss could not be explained: %s", error)
-        return explain.render(*explain.nearest(signature.document, candidates))
+        self._tell(StoreFailed(About(key=key), operation, str(error)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import weakref
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,85 +30,21 @@ from llm_cache.core.effects import (
     Tell,
 )
 from llm_cache.core.policy import Mode
-from llm_cache.runtime.aio_flights import AsyncFlight
-from llm_cache.runtime.registry import fetching, note_inner, within
+from llm_cache.runtime.aio_flights import OK, AsyncFlight
+from llm_cache.runtime.aio_reader import AsyncReader, behind_the_back
+from llm_cache.runtime.listening import heard
+from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 from llm_cache.runtime.sync import POLL_S, followed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from llm_cache.core.events import Event
-    from llm_cache.core.model import Head, Request
+    from llm_cache.core.model import Request
     from llm_cache.runtime.aio_flights import AsyncUpstream
     from llm_cache.runtime.world import World
 
-_behind: set[asyncio.Task[None]] = set()
-"""Refreshes that nobody awaits; the loop itself holds tasks only weakly."""
-
-
-class AsyncReader:
-    """The body of a reply in flight, chunk by chunk, for one caller; as `SyncReader`."""
-
-    def __init__(
-        self,
-        flight: AsyncFlight,
-        seat: int,
-        head: Head,
-        *,
-        follows: bool,
-        reason: str,
-        done: Callable[[AsyncFlight, Exception | None], None],
-    ) -> None:
-        self.head = head
-        self.follows = follows
-        self.reason = reason
-        self._flight = flight
-        self._seat = seat
-        self._done = done
-        self._finalizer = weakref.finalize(self, _gone, flight, seat, done)
-        self._finalizer.atexit = False
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        """Continues where it is: a second call does not begin anew."""
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._finalizer.alive:
-            raise StopAsyncIteration
-        try:
-            data = await self._flight.read(self._seat, follows=self.follows)
-        except Exception as error:
-            await self._close(error)
-            raise
-        if data is None:
-            await self._close(None)
-            raise StopAsyncIteration
-        return data
-
-    async def aclose(self) -> None:
-        """Read no more. The fetch goes on for those who follow."""
-        await self._close(None)
-
-    async def _close(self, error: Exception | None) -> None:
-        if self._finalizer.detach() is not None:
-            self._flight.leave(self._seat)
-            try:
-                await self._flight.closed()
-            finally:
-                self._done(self._flight, error)
-
-
-def _gone(flight: AsyncFlight, seat: int, done: Callable[[AsyncFlight, Exception | None], None]) -> None:
-    """A reader was dropped unread, in whatever thread the collector ran."""
-    loop = flight.domain
-
-    def leave() -> None:
-        flight.leave(seat)
-        done(flight, None)
-
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        with contextlib.suppress(RuntimeError):  # closed: it was landed with its loop
-            loop.call_soon_threadsafe(leave)
+__all__ = ["AsyncReader", "run"]
 
 
 class _Call:
@@ -125,10 +60,10 @@ class _Call:
         self.ask = ask
         self.world = world
         self.send = send
-        self.tell = tell
+        self.tell = partial(heard, tell)
         self.answer: Generator[Effect, Any, plan.Outcome] = plan.answer(ask, world.clock())
         self.key = ask.signature.key if ask.signature else ""
-        self.loop = _running_loop()
+        self.loop = running_loop()
         self.flight: AsyncFlight | None = None
         self.seat = 0
         self.upstream: AsyncUpstream | None = None
@@ -164,7 +99,7 @@ class _Call:
                         continue
                     reply = Sent(self.upstream.head, sent_at, world.clock(), fetch.nested)
                 elif isinstance(effect, Explain):
-                    reply = world.explain(self.ask)
+                    reply = await self._explain()
                 elif isinstance(effect, Revalidate):
                     self._revalidate()
                 effect = answer.send(reply)
@@ -174,9 +109,14 @@ class _Call:
 
     async def _lookup(self, key: str) -> object:
         access = self.world.access
-        if access.store.inline or self.loop is None:
+        if access.inline or self.loop is None:
             return access.lookup(key, self.ask.verify)
         return await asyncio.to_thread(access.lookup, key, self.ask.verify)
+
+    async def _explain(self) -> str:
+        explain = self.world.explain
+        # Looks at thousands of rows: nothing to hold up a loop with.
+        return explain(self.ask) if self.loop is None else await asyncio.to_thread(explain, self.ask)
 
     def _claim(self, effect: Claim) -> Claimed:
         if self.loop is None or within(effect.key):
@@ -206,9 +146,13 @@ class _Call:
         flight = self.flight
         assert flight is not None  # noqa: S101 - FOLLOW came with one
         landing = None
+        began = time.monotonic()
         try:
-            landing = await flight.wait_for_first_byte(self.ask.credentials, self.ask.policy.join_timeout_s)
+            # One bound for all that this call waits for, however many leaders die before it.
+            patience_s = max(0.0, self.ask.policy.join_timeout_s - self._waited_s)
+            landing = await flight.wait_for_first_byte(self.ask.credentials, patience_s)
         finally:
+            self._waited_s += time.monotonic() - began
             # Also when this follower is cancelled: an empty seat must not hold the flight.
             if landing is not Landing.JOINED:
                 flight.leave(self.seat)
@@ -227,9 +171,8 @@ class _Call:
 
     def _revalidate(self) -> None:
         key, world = self.key, self.world
-        if key in world.refreshing or self.loop is None:
+        if self.loop is None or not world.begins_refreshing(key):
             return
-        world.refreshing.add(key)
         again = replace(self.ask, policy=replace(self.ask.policy, mode=Mode.REFRESH))
 
         async def fetch() -> None:
@@ -243,17 +186,20 @@ class _Call:
             finally:
                 world.refreshing.discard(key)
 
-        task = self.loop.create_task(fetch())
-        _behind.add(task)
-        task.add_done_callback(_behind.discard)
+        behind_the_back(fetch(), self.loop)
 
+    def take_off(self, flight: AsyncFlight, relay: plan.Relay) -> None:
+        """Let a flight have the reply."""
+        assert self.upstream is not None  # noqa: S101 - a relay comes after Send
+        whom = plan.about(self.ask)
+        flight.take_off(self.upstream, relay, self.tell, partial(plan.abandoned, relay, whom))
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop, or None where the caller runs on something else (trio)."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+    async def let_go(self) -> None:
+        """Close a reply that nobody will read."""
+        upstream, self.upstream = self.upstream, None
+        if upstream is not None:
+            with contextlib.suppress(Exception):  # nobody reads it
+                await upstream.close()
 
 
 async def run(
@@ -269,26 +215,34 @@ async def run(
         Exception: whatever `send` raised.
     """
     call = _Call(ask, world, send, tell)
-    outcome = await call.drive(None)
-    if outcome is None:
-        return await _lead(call)
-    if isinstance(outcome, (plan.Replay, plan.Pass)):
-        if call.upstream is not None:
-            await call.upstream.close()
-        if isinstance(outcome, plan.Replay):
-            note_inner()
-        return outcome
-    flight = call.flight
+    try:
+        outcome = await call.drive(None)
+        if outcome is None:
+            return await _lead(call)
+        if isinstance(outcome, (plan.Replay, plan.Pass)):
+            if isinstance(outcome, plan.Replay):
+                note_inner()
+            return outcome
+        if isinstance(outcome, plan.Relay):
+            flight = call.new_flight(registered=False)
+            call.seat = flight.sit() or 0
+            call.take_off(flight, outcome)
+            call.flight = flight
+        return _reader(call, outcome)
+    finally:
+        if call.upstream is not None and call.flight is None:
+            await call.let_go()
+
+
+def _reader(call: _Call, outcome: plan.Relay | plan.Follow) -> AsyncReader:
+    flight, post = call.flight, call.world.access.writer.post
+    assert flight is not None  # noqa: S101 - it was led, joined or made
     if isinstance(outcome, plan.Follow):
-        assert flight is not None  # noqa: S101 - it was joined
         note_inner()
-        done = partial(followed, tell, plan.about(ask))
-        return AsyncReader(flight, call.seat, flight.head, follows=True, reason="joined", done=done)
-    flight = call.new_flight(registered=False)
-    seat = flight.sit()
-    assert call.upstream is not None  # noqa: S101 - a relay comes after Send
-    flight.take_off(call.upstream, outcome, tell, partial(plan.abandoned, outcome, plan.about(ask)))
-    return AsyncReader(flight, seat, outcome.sent.head, follows=False, reason=outcome.reason, done=_led)
+        done = partial(followed, call.tell, plan.about(call.ask))
+        return AsyncReader(flight, call.seat, flight.head, follows=True, reason="joined", done=done, post=post)
+    head = outcome.sent.head
+    return AsyncReader(flight, call.seat, head, follows=False, reason=outcome.reason, done=_led, post=post)
 
 
 async def _lead(call: _Call) -> plan.Replay | plan.Pass | AsyncReader:
@@ -304,36 +258,37 @@ async def _lead(call: _Call) -> plan.Replay | plan.Pass | AsyncReader:
         begun.add_done_callback(_retrieve)
         flight.leave(call.seat)
         raise
-    if isinstance(outcome, plan.Relay):
-        return AsyncReader(flight, call.seat, outcome.sent.head, follows=False, reason=outcome.reason, done=_led)
-    assert isinstance(outcome, (plan.Replay, plan.Pass))  # noqa: S101 - a leader follows nobody
-    return outcome
+    assert not isinstance(outcome, plan.Follow)  # noqa: S101 - a leader follows nobody
+    return _reader(call, outcome) if isinstance(outcome, plan.Relay) else outcome
 
 
 async def _fly(call: _Call, flight: AsyncFlight, begun: asyncio.Future[plan.Outcome]) -> None:
-    outcome: plan.Outcome | None = None
+    """The flight's own task, from its claim to its end."""
+    result: plan.Outcome | Exception | None = None
     try:
-        outcome = await call.drive(Claimed.LEAD)
+        result = await call.drive(Claimed.LEAD)
+        if isinstance(result, plan.Relay):
+            call.take_off(flight, result)
     except Exception as error:
-        if not begun.done():
-            begun.set_exception(error)
-    finally:
-        if not isinstance(outcome, plan.Relay):
-            flight.died()
-            if call.upstream is not None:
-                await call.upstream.close()
-            if not begun.done():
-                if outcome is None:
-                    begun.cancel()
-                else:
-                    begun.set_result(outcome)
-    if isinstance(outcome, plan.Relay):
-        assert call.upstream is not None  # noqa: S101 - a relay comes after Send
-        whom = plan.about(call.ask)
-        flight.take_off(call.upstream, outcome, call.tell, partial(plan.abandoned, outcome, whom))
-        if not begun.done():
-            begun.set_result(outcome)
+        result = error
+    except BaseException:
+        # Cancelled, or the coroutine is closed because its loop is gone; no reply is at hand yet.
+        flight.died()
+        with contextlib.suppress(RuntimeError):  # the loop is closed, then nobody waits
+            begun.cancel()
+        raise
+    if not isinstance(result, plan.Relay):
+        # Landed before the leader knows of it.
+        flight.died(refused=call.upstream is not None and call.upstream.head.status != OK)
+    if not begun.done():
+        if isinstance(result, Exception):
+            begun.set_exception(result)
+        elif result is not None:
+            begun.set_result(result)
+    if isinstance(result, plan.Relay):
         await flight.fly()
+    else:
+        await call.let_go()
 
 
 def _retrieve(future: asyncio.Future[plan.Outcome]) -> None:

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
+from llm_cache.runtime.listening import heard
+from llm_cache.runtime.own_error import own_error
+from llm_cache.runtime.registry import forks, running_loop
 from llm_cache.runtime.tape import Tape
 
 if TYPE_CHECKING:
@@ -58,6 +61,11 @@ async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | N
 class AsyncFlight:
     """One fetch of one event loop; `loop` None means that its only reader pulls it.
 
+    Whoever sets `_over` does so with `_land`, which is synchronous, so that it can be done while a
+    task is being cancelled, when a loop has closed, and by the collector; letting go of the upstream
+    has to wait and comes after. An end that is no clean one has an `_error`, so that nobody takes it
+    for one.
+
     Args:
         flights: where it is registered, or None if nobody may join.
         limit: see `Tape`.
@@ -83,7 +91,8 @@ class AsyncFlight:
         self._flights = flights
         self._patience_s = patience_s
         self._clock = clock
-        self._loop = loop
+        self.loop = loop
+        self._forks = forks()
         self._tape = Tape(limit)
         self._landing: Landing | None = None
         self._head: Head | None = None
@@ -95,6 +104,7 @@ class AsyncFlight:
         self._task: asyncio.Task[None] | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self._wanted = asyncio.Event() if loop is not None else None
+        self._pulling = False
         self._impatient = False
         self._over = False
         self._error: Exception | None = None
@@ -102,24 +112,33 @@ class AsyncFlight:
     # --- seats -------------------------------------------------------------------------------
 
     @property
-    def joinable(self) -> bool:
-        """Whether a new reader would see everything."""
-        return self._tape.whole and not (self._over and self._error is not None)
+    def dead(self) -> bool:
+        """Whether it has failed, was abandoned, or its loop has closed under it."""
+        failed = self._over and (self._error is not None or self._landing is Landing.DIED)
+        return failed or self.stranded
 
     @property
     def stranded(self) -> bool:
         """Whether its loop has closed under it."""
-        return self._loop is not None and self._loop.is_closed()
+        return self.loop is not None and self.loop.is_closed()
 
-    def sit(self) -> int:
-        """Take a seat."""
-        return self._tape.sit()
+    @property
+    def inherited(self) -> bool:
+        """Whether it flies in the process that this one was forked from."""
+        return self._forks != forks()
+
+    def sit(self) -> int | None:
+        """Take a seat, from which the whole reply will be seen; None if it is too late for that."""
+        return None if self.dead else self._tape.sit()
 
     def leave(self, seat: int) -> None:
         """Give a seat up; the last one to go ends a fetch that is not over."""
         last = self._tape.leave(seat)
         self._notify()
-        if last and not self._over and self._task is not None:
+        if not last or self._over:
+            return
+        self._land(ConnectionError("all readers of this reply have gone"))
+        if self._task is not None and not self.stranded:
             self._task.cancel()
 
     async def closed(self) -> None:
@@ -127,16 +146,19 @@ class AsyncFlight:
         if self._tape.seats:
             return
         if self._task is None:
-            await self._end()
-        elif self._task is not asyncio.current_task():
+            await self._release()
+        elif self.loop is running_loop() and self._task is not asyncio.current_task():
             await asyncio.wait({self._task}, timeout=self._patience_s)
 
     # --- until the head ------------------------------------------------------------------------
 
     def start(self, flying: Coroutine[Any, Any, None]) -> None:
         """Give the flight the task that will move it."""
-        assert self._loop is not None  # noqa: S101 - without a loop nobody can lead
-        self._task = self._loop.create_task(flying)
+        assert self.loop is not None  # noqa: S101 - without a loop nobody can lead
+        self._task = self.loop.create_task(flying)
+        # A loop that is closed under it is its owner's choice, and no reason to warn of our task.
+        with contextlib.suppress(AttributeError):
+            self._task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - as asyncio.gather does
 
     def take_off(
         self,
@@ -156,31 +178,40 @@ class AsyncFlight:
         self._landing = Landing.JOINED
         self._notify()
 
-    def died(self) -> None:
-        """No head will come: those who wait must fetch for themselves. May be called twice."""
+    def died(self, *, refused: bool = False) -> None:
+        """No head will come: those who wait must fetch for themselves. May be called twice.
+
+        `refused` if one came that is not passed on, because it was an error.
+        """
         if self._flights is not None:
-            self._flights.land(self.key, self)
+            self._flights.land(self.key, self, failed_at=time.monotonic() if refused else None)
         if self._landing is None:
             self._landing = Landing.DIED
             self._over = True
             self._notify()
 
     async def wait_for_first_byte(self, credentials: object, timeout_s: float) -> Landing:
-        """How the fetch began, for a follower with these credentials. Also asks for that byte."""
+        """How the fetch began, for a follower with these credentials who has a seat.
+
+        Also asks for that byte: a leader that does not read yet must not keep others from it.
+        """
+        deadline = time.monotonic() + timeout_s
         while self._landing is None:
-            if not await self._wait(timeout_s):
+            if not await self._wait(deadline - time.monotonic()):
                 return Landing.LATE
         if self._landing is not Landing.JOINED:
             return self._landing
         if self._head is not None and self._head.status != OK:
             return Landing.JOINED if credentials == self._credentials else Landing.REFUSED
-        while not self._tape.begun:
-            if self._over:
-                return Landing.DIED if self._error is not None else Landing.JOINED
+        while True:
+            if self.dead:
+                # Also if others have seen a part of it: this one has not, and may call anew.
+                return Landing.DIED
+            if self._tape.begun or self._over:
+                return Landing.JOINED
             self._want()
-            if not await self._wait(timeout_s):
+            if not await self._wait(deadline - time.monotonic()):
                 return Landing.LATE
-        return Landing.JOINED
 
     @property
     def head(self) -> Head:
@@ -193,25 +224,44 @@ class AsyncFlight:
     async def read(self, seat: int, *, follows: bool) -> bytes | None:
         """The next chunk of that seat; None at the end.
 
-        Raises what the upstream raised, or `TimeoutError` for a follower who saw no progress for
-        as long as it is patient.
+        Raises what the upstream raised (followers a copy), or `TimeoutError` for a follower who saw
+        no progress for as long as it is patient.
         """
         while True:
+            crowded = self._tape.crowded
             data = self._tape.next(seat)
             if data is not None:
-                if self._tape.crowded:
+                if crowded:
+                    # It may be so no longer.
                     self._notify()
                 return data
             if self._over:
                 if self._error is not None:
-                    raise self._error
+                    raise own_error(self._error) if follows else self._error
                 return None
+            if not self._tape.taken(seat):
+                raise ConnectionError("this reply was closed while it was being read")
             if self._task is None:
-                await self._pull()
+                await self._pull_alone()
                 continue
             self._want()
-            if not await self._wait(self._patience_s if follows else None):
+            moved = await self._wait(self._patience_s if follows else None)
+            if not moved and not self._holding_back():
                 raise TimeoutError(f"an identical call in flight was silent for {self._patience_s:g} s")
+
+    async def _pull_alone(self) -> None:
+        """Pull in the reader's own task, for a flight that has none."""
+        if self._pulling:
+            raise RuntimeError("two tasks read one reply at the same time")
+        self._pulling = True
+        try:
+            await self._pull()
+        except BaseException:
+            # Cancelled within the upstream, which ends its iterator: what follows is no clean end.
+            self._land(ConnectionError("reading this reply was cancelled"))
+            raise
+        finally:
+            self._pulling = False
 
     async def fly(self) -> None:
         """Move the relay, a chunk whenever somebody wants one. Runs in the flight's task."""
@@ -221,35 +271,42 @@ class AsyncFlight:
             while not self._over:
                 await wanted.wait()
                 wanted.clear()
-                if self._tape.crowded and not self._impatient:
+                if self._holding_back():
                     await self._wait_for_the_slowest()
-                await self._pull()
-                self._notify()
+                if not self._over:
+                    await self._pull()
+                    self._notify()
+            await self._release()
         except asyncio.CancelledError:
-            if self._tape.seats:
-                self._error = self._error or ConnectionError("the event loop is closing")
+            self._land(ConnectionError("the event loop is closing"))
+            await self._release()
             raise
-        finally:
-            self._over = True
-            await self._end()
-            self._notify()
+        except BaseException:
+            # The coroutine is being closed under us (its loop is gone): nothing can be awaited.
+            self._land(ConnectionError("the event loop has closed"))
+            raise
+
+    def _holding_back(self) -> bool:
+        """Whether the slowest is to be waited for."""
+        return self._tape.crowded and not self._impatient and not self._over
 
     async def _wait_for_the_slowest(self) -> None:
         deadline = time.monotonic() + self._patience_s
-        while self._tape.crowded:
+        while self._holding_back():
             # One bounded wait; from then on memory is the lesser evil.
             if not await self._wait(deadline - time.monotonic()):
                 self._impatient = True
-                return
+                self._notify()
 
     async def _pull(self) -> None:
+        """Perform the relay up to its next Pull."""
+        error: Exception | None = None
         try:
             over = await self._step()
-        except Exception as error:
-            self._error, over = error, True
+        except Exception as problem:
+            over, error = True, problem
         if over:
-            self._over = True
-            await self._end()
+            self._land(error)
 
     async def _step(self) -> bool:
         body, chunks = self._body, self._chunks
@@ -268,7 +325,7 @@ class AsyncFlight:
                 if isinstance(effect, Deliver):
                     self._tape.add(effect.data)
                 elif isinstance(effect, Save):
-                    reply = await save(self._access, effect.entry, self._loop)
+                    reply = await save(self._access, effect.entry, self.loop)
                 elif isinstance(effect, Tell):
                     self._note(effect.event)
                 effect = body.send(reply)
@@ -280,16 +337,24 @@ class AsyncFlight:
         if isinstance(event, (Stored, Dropped)):
             self.stored = event
         if self._tell is not None:
-            self._tell(event)
+            heard(self._tell, event)
 
-    async def _end(self) -> None:
-        """Land, once nobody will pull any more. A second call does nothing new."""
+    def _land(self, error: Exception | None) -> None:
+        """It is over, cleanly or with this error. A second call does nothing."""
+        if self._over:
+            return
+        self._over, self._error = True, error
         if self._flights is not None:
             self._flights.land(self.key, self)
         if self._body is not None:
             self._body.close()
         if self.stored is None and self._abandon is not None:
             self._note(self._abandon())
+        self._notify()
+
+    async def _release(self) -> None:
+        """Let go of the upstream. A second call does nothing."""
+        self._land(ConnectionError("this reply was closed"))
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             with contextlib.suppress(Exception):  # the reply is over; nothing hangs on it
@@ -302,17 +367,24 @@ class AsyncFlight:
             self._wanted.set()
 
     def _notify(self) -> None:
+        if self.stranded:
+            return
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def _wait(self, timeout_s: float | None) -> bool:
-        assert self._loop is not None  # noqa: S101 - only flights with a loop are waited for
-        waiter = self._loop.create_future()
+        assert self.loop is not None  # noqa: S101 - only flights with a loop are waited for
+        waiter = self.loop.create_future()
         self._waiters.append(waiter)
-        if timeout_s is None:
-            await waiter
-            return True
-        done, _ = await asyncio.wait({waiter}, timeout=max(0.0, timeout_s))
-        return bool(done)
+        try:
+            if timeout_s is None:
+                await waiter
+                return True
+            done, _ = await asyncio.wait({waiter}, timeout=max(0.0, timeout_s))
+            return bool(done)
+        finally:
+            if not waiter.done():
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)

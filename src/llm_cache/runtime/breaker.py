@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 
+from llm_cache.stores import forks
+
 _log = logging.getLogger("llm_cache")
 
 
@@ -28,6 +30,7 @@ class Breaker:
         self._failures = 0
         self._until = 0.0
         self._lock = threading.Lock()
+        forks.tell(self)
 
     @property
     def failing(self) -> bool:
@@ -62,3 +65,14 @@ class Breaker:
                 self._until = now + self._cool_s * 2 ** min(over, 4)
         if first:
             _log.warning("%s failed; calls go on without the cache: %s", self._what, error)
+
+    def before_fork(self) -> None:
+        """Leave nothing half done."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; the lock of the child's parent may be held by a thread that stayed there."""
+        if child:
+            self._lock = threading.Lock()
+        else:
+            self._lock.release()

@@ -8,17 +8,21 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
+from llm_cache.runtime.listening import heard
+from llm_cache.runtime.own_error import own_error
+from llm_cache.runtime.registry import forks
 from llm_cache.runtime.tape import Tape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from llm_cache.core.model import Entry, Head
+    from llm_cache.core.model import Head
     from llm_cache.core.plan import Relay
     from llm_cache.runtime.access import Access
     from llm_cache.runtime.registry import Flights
@@ -45,6 +49,10 @@ class Upstream(Protocol):
 class SyncFlight:
     """One fetch of the domain of threads.
 
+    Whoever sets `_puller` to itself is the only one to touch the relay and the upstream until it
+    takes that back; all else is under one lock. Whoever sets `_over` calls `_end`, so that it runs
+    once; and an end that is no clean one has an `_error`, so that nobody takes it for one.
+
     Args:
         flights: where it is registered, or None if nobody may join.
         limit: see `Tape`.
@@ -52,7 +60,6 @@ class SyncFlight:
     """
 
     domain: object = THREADS
-    stranded = False
 
     def __init__(
         self,
@@ -65,12 +72,13 @@ class SyncFlight:
         clock: Callable[[], float],
     ) -> None:
         self.key = key
-        self.entry: Entry | None = None
+        self.stored: Stored | Dropped | None = None
         self._credentials = credentials
         self._access = access
         self._flights = flights
         self._patience_s = patience_s
         self._clock = clock
+        self._forks = forks()
         self._tape = Tape(limit)
         self._changed = threading.Condition()
         self._landing: Landing | None = None
@@ -80,23 +88,32 @@ class SyncFlight:
         self._body: Generator[Effect, Any, None] | None = None
         self._tell: Callable[[Event], None] | None = None
         self._abandon: Callable[[], Dropped] | None = None
-        self._pulling = False
+        self._puller: int | None = None
         self._impatient = False
         self._over = False
         self._error: Exception | None = None
-        self.stored: Stored | Dropped | None = None
 
     # --- seats -----------------------------------------------------------------------------
 
     @property
-    def joinable(self) -> bool:
-        """Whether a new reader would see everything."""
-        return self._tape.whole and not (self._over and self._error is not None)
+    def dead(self) -> bool:
+        """Whether it has failed or was abandoned."""
+        return self._over and (self._error is not None or self._landing is Landing.DIED)
 
-    def sit(self) -> int:
-        """Take a seat."""
+    @property
+    def aloft(self) -> bool:
+        """Whether it has a head that is passed on."""
+        return self._landing is Landing.JOINED
+
+    @property
+    def inherited(self) -> bool:
+        """Whether it flies in the process that this one was forked from."""
+        return self._forks != forks()
+
+    def sit(self) -> int | None:
+        """Take a seat, from which the whole reply will be seen; None if it is too late for that."""
         with self._changed:
-            return self._tape.sit()
+            return None if self.dead else self._tape.sit()
 
     def leave(self, seat: int) -> None:
         """Give a seat up; the last one to go ends a fetch that is not over."""
@@ -104,10 +121,16 @@ class SyncFlight:
             last = self._tape.leave(seat)
             # Whoever waits because the slowest is far behind may go on.
             self._changed.notify_all()
-            if not last or self._over or self._pulling:
+            if not last or self._over or self._puller is not None:
                 return
-            self._over = True
+            self._cut("all readers of this reply have gone")
         self._end()
+
+    def _cut(self, why: str) -> None:
+        """End it before its end. Under the lock; `_end` must follow."""
+        self._over = True
+        self._error = ConnectionError(why)
+        self._changed.notify_all()
 
     # --- until the head ----------------------------------------------------------------------
 
@@ -130,38 +153,52 @@ class SyncFlight:
             self._landing = Landing.JOINED
             self._changed.notify_all()
 
-    def died(self) -> None:
-        """No head will come: those who wait must fetch for themselves. May be called twice."""
+    def died(self, *, refused: bool = False) -> None:
+        """No head will come: those who wait must fetch for themselves. May be called twice.
+
+        `refused` if one came that is not passed on, because it was an error.
+        """
         if self._flights is not None:
-            self._flights.land(self.key, self)
+            self._flights.land(self.key, self, failed_at=time.monotonic() if refused else None)
         with self._changed:
             if self._landing is None:
                 self._landing = Landing.DIED
                 self._over = True
                 self._changed.notify_all()
 
-    def wait_for_first_byte(self, seat: int, credentials: object, timeout_s: float) -> Landing:
-        """How the fetch began, for a follower with these credentials.
+    def wait_for_first_byte(self, credentials: object, timeout_s: float) -> Landing:
+        """How the fetch began, for a follower with these credentials who has a seat.
 
         Whoever waits also pulls: a leader that does not read yet must not keep others from it.
         """
+        try:
+            return self._wait_for_first_byte(credentials, time.monotonic() + timeout_s)
+        except BaseException:
+            self._interrupted()
+            raise
+
+    def _wait_for_first_byte(self, credentials: object, deadline: float) -> Landing:
         with self._changed:
-            self._changed.wait_for(lambda: self._landing is not None, timeout_s)
+            self._changed.wait_for(lambda: self._landing is not None, max(0.0, deadline - time.monotonic()))
             if self._landing is not Landing.JOINED:
                 return self._landing or Landing.LATE
         if self._head is not None and self._head.status != OK:
             return Landing.JOINED if credentials == self._credentials else Landing.REFUSED
         while True:
             with self._changed:
-                if self._tape.begun:
+                if self.dead:
+                    # Also if others have seen a part of it: this one has not, and may call anew.
+                    return Landing.DIED
+                if self._tape.begun or self._over:
                     return Landing.JOINED
-                if self._over and not self._pulling:
-                    return Landing.DIED if self._error is not None else Landing.JOINED
-                if self._pulling:
-                    if not self._changed.wait(timeout_s):
+                if self._puller is not None:
+                    if self._puller == threading.get_ident():
+                        # A call from inside the upstream's own iterator would wait for itself.
+                        return Landing.LATE
+                    if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                         return Landing.LATE
                     continue
-                self._pulling = True
+                self._puller = threading.get_ident()
             self._pull()
 
     @property
@@ -175,52 +212,81 @@ class SyncFlight:
     def read(self, seat: int, *, follows: bool) -> bytes | None:
         """The next chunk of that seat, pulled from the upstream if nobody has it yet.
 
-        None at the end. Raises what the upstream raised, or `TimeoutError` for a follower who saw
-        no progress for as long as it is patient.
+        None at the end. Raises what the upstream raised (followers a copy), or `TimeoutError` for a
+        follower who saw no progress for as long as it is patient.
         """
+        try:
+            return self._read(seat, follows=follows)
+        except Exception:
+            raise
+        except BaseException:
+            self._interrupted()
+            raise
+
+    def _read(self, seat: int, *, follows: bool) -> bytes | None:
         while True:
             with self._changed:
+                crowded = self._tape.crowded
                 data = self._tape.next(seat)
                 if data is not None:
-                    if self._tape.crowded:
+                    if crowded:
+                        # It may be so no longer.
                         self._changed.notify_all()
                     return data
-                if self._over and not self._pulling:
+                if self._over:
                     if self._error is not None:
-                        raise self._error
+                        raise own_error(self._error) if follows else self._error
                     return None
+                if not self._tape.taken(seat):
+                    raise ConnectionError("this reply was closed while it was being read")
                 if self._tape.crowded and not self._impatient:
                     # One bounded wait for the slowest; from then on memory is the lesser evil.
-                    self._impatient = not self._changed.wait_for(lambda: not self._tape.crowded, self._patience_s)
-                if self._pulling:
-                    timeout_s = self._patience_s if follows else None
-                    if not self._changed.wait(timeout_s) and follows:
+                    if not self._changed.wait_for(partial(self._may_go_on, seat), self._patience_s):
+                        self._impatient = True
+                        self._changed.notify_all()
+                    continue
+                if self._puller is not None:
+                    if not self._changed.wait(self._patience_s if follows else None) and follows:
                         raise TimeoutError(f"an identical call in flight was silent for {self._patience_s:g} s")
                     continue
-                self._pulling = True
+                self._puller = threading.get_ident()
             self._pull()
 
+    def _may_go_on(self, seat: int) -> bool:
+        """Whether the fastest need not wait any more; also because it has become the slowest meanwhile."""
+        return not self._tape.crowded or self._impatient or self._over or self._tape.ready(seat)
+
     def _pull(self) -> None:
-        """Perform the relay up to its next Pull, for all seats."""
-        over, error = True, None
+        """Perform the relay up to its next Pull, for all seats. Only for whoever is `_puller`."""
+        error: Exception | None = None
         try:
             over = self._step()
         except Exception as problem:
-            error = problem
-        except BaseException:
-            # The pulling thread is being stopped; for the others the reply is cut off here.
-            error = ConnectionError("the thread that was fetching this reply was stopped")
-            raise
-        finally:
-            with self._changed:
-                self._pulling = False
-                self._over = self._over or over
-                self._error = self._error or error
-                lonely = not self._over and self._tape.seats == 0
-                self._over = self._over or lonely
-                self._changed.notify_all()
-            if over or lonely:
-                self._end()
+            over, error = True, problem
+        if over and self._flights is not None:
+            # Before anybody knows of it: who claims because of it must find the way free.
+            self._flights.land(self.key, self)
+        with self._changed:
+            self._puller = None
+            if over:
+                self._over, self._error = True, error
+            elif not self._tape.seats:
+                over = True
+                self._cut("all readers of this reply have gone")
+            self._changed.notify_all()
+        if over:
+            self._end()
+
+    def _interrupted(self) -> None:
+        """This thread is being stopped. If it was pulling, the reply is cut off here for the others."""
+        with self._changed:
+            if self._puller != threading.get_ident():
+                return
+            self._puller = None
+            if self._over:
+                return
+            self._cut("the thread that was fetching this reply was stopped")
+        self._end()
 
     def _step(self) -> bool:
         body, chunks = self._body, self._chunks
@@ -254,12 +320,10 @@ class SyncFlight:
         raise AssertionError(effect)
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, Stored):
-            self.stored, self.entry = event, event.entry
-        elif isinstance(event, Dropped):
+        if isinstance(event, (Stored, Dropped)):
             self.stored = event
         if self._tell is not None:
-            self._tell(event)
+            heard(self._tell, event)
 
     def _end(self) -> None:
         """Land, once nobody will pull any more."""

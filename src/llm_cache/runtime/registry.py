@@ -5,9 +5,11 @@ A domain is all sync threads together, or one event loop. It starts and waits fo
 
 from __future__ import annotations
 
+import asyncio
+import os
 import threading
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 NO_CONVOY_S = 5.0
 """How long nobody waits on a key after its fetch was answered with an error."""
+_MOST_FAILED = 1000
+"""How many such keys are remembered before those that are over are looked for."""
 
 
 class Fetch:
@@ -51,7 +55,8 @@ def fetching(key: str) -> Iterator[Fetch]:
     try:
         yield fetch
     finally:
-        _fetch.reset(token)
+        with suppress(ValueError):  # the collector closes a forgotten coroutine in a context of its own
+            _fetch.reset(token)
 
 
 def within(key: str) -> bool:
@@ -71,23 +76,29 @@ def note_inner() -> None:
         fetch.nested = True
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread, or None where there is none, or one of another kind (trio)."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Flight(Protocol):
     """What the registry needs to know of a fetch in progress."""
 
     domain: object
 
     @property
-    def joinable(self) -> bool:
-        """Whether somebody else may still read the reply from its beginning."""
+    def dead(self) -> bool:
+        """Whether nothing will come of it any more: it failed, was abandoned, or its event loop has closed."""
         ...
 
-    @property
-    def stranded(self) -> bool:
-        """Whether nothing will ever move it again (its event loop has closed)."""
-        ...
+    def sit(self) -> int | None:
+        """Take a seat, from which the whole reply will be seen; None if it is too late for that.
 
-    def sit(self) -> int:
-        """Take a seat; the flight lasts at least until it is given up."""
+        At once: between a question whether one may and the answer, the last reader may go.
+        """
         ...
 
 
@@ -97,7 +108,9 @@ class Flights:
     def __init__(self) -> None:
         self._aloft: dict[str, Flight] = {}
         self._failed_until: dict[str, float] = {}
-        self._lock = threading.Lock()
+        # Reentrant, because a flight that the collector finds lands wherever that runs.
+        self.lock = threading.RLock()
+        _all.add(self)
 
     def claim(
         self, key: str, domain: object, make: Callable[[], Flight], now: float
@@ -106,37 +119,46 @@ class Flights:
 
         `now` is monotonic seconds. Answers who fetches, the flight, and the seat.
         """
-        with self._lock:
+        with self.lock:
             flight = self._aloft.get(key)
-            if flight is not None and flight.stranded:
-                del self._aloft[key]
-                flight = None
-            if flight is None:
-                if self._failed_until and self._convoy(key, now):
+            if flight is not None and not flight.dead:
+                if flight.domain is not domain:
+                    return Claimed.BUSY, None, 0
+                seat = flight.sit()
+                if seat is not None:
+                    return Claimed.FOLLOW, flight, seat
+                if not flight.dead:
+                    # It is past keeping everything for a newcomer.
                     return Claimed.ALONE, None, 0
-                flight = make()
-                self._aloft[key] = flight
-                return Claimed.LEAD, flight, flight.sit()
-            if flight.domain is not domain:
-                return Claimed.BUSY, None, 0
-            if not flight.joinable:
+            if self._failed_until and self._convoy(key, now):
                 return Claimed.ALONE, None, 0
-            return Claimed.FOLLOW, flight, flight.sit()
+            flight = make()
+            seat = flight.sit()
+            assert seat is not None  # noqa: S101 - it is new
+            self._aloft[key] = flight
+            return Claimed.LEAD, flight, seat
 
     def busy(self, key: str) -> bool:
         """Whether anybody in this process is fetching that key."""
         flight = self._aloft.get(key)
-        return flight is not None and not flight.stranded
+        return flight is not None and not flight.dead
+
+    def domain_of(self, key: str) -> object:
+        """Where that key is being fetched, or None."""
+        flight = self._aloft.get(key)
+        return None if flight is None else flight.domain
 
     def land(self, key: str, flight: Flight, *, failed_at: float | None = None) -> None:
         """The flight is over, or nobody may wait for it any more. A second call does nothing.
 
         `failed_at` (monotonic seconds) says that the upstream answered with an error.
         """
-        with self._lock:
+        with self.lock:
             if self._aloft.get(key) is flight:
                 del self._aloft[key]
             if failed_at is not None:
+                if len(self._failed_until) >= _MOST_FAILED:
+                    self._sweep(failed_at)
                 self._failed_until[key] = failed_at + NO_CONVOY_S
 
     def _convoy(self, key: str, now: float) -> bool:
@@ -145,11 +167,14 @@ class Flights:
             return False
         if now < until:
             return True
-        # Rare enough that all that are over can go in one sweep.
-        self._failed_until = {k: t for k, t in self._failed_until.items() if t > now}
+        self._sweep(now)
         return False
 
+    def _sweep(self, now: float) -> None:
+        self._failed_until = {k: t for k, t in self._failed_until.items() if t > now}
 
+
+_all: weakref.WeakSet[Flights] = weakref.WeakSet()
 _by_place: weakref.WeakValueDictionary[str, Flights] = weakref.WeakValueDictionary()
 _by_place_lock = threading.Lock()
 
@@ -168,9 +193,22 @@ def flights_at(place: str | None) -> Flights:
         return flights
 
 
-def reset_after_fork() -> None:
+_forks = 0
+
+
+def forks() -> int:
+    """How many forks lie between this process and the first. A flight of another number is the parent's."""
+    return _forks
+
+
+def _after_fork() -> None:
     """A forked child has none of its parent's threads and loops: nothing is in flight there."""
-    global _by_place_lock  # noqa: PLW0603 - it may have been held in the parent
+    global _by_place_lock, _forks  # noqa: PLW0603 - the lock may have been held in the parent
+    _forks += 1
     _by_place_lock = threading.Lock()
-    for flights in list(_by_place.values()):
+    for flights in list(_all):
         flights.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

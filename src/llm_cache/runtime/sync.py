@@ -6,6 +6,7 @@ fetched. The event loop's counterpart is `aio`; they differ in verbs only.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
@@ -30,8 +31,9 @@ from llm_cache.core.effects import (
 )
 from llm_cache.core.events import About, Dropped, Joined, Missed, Stored
 from llm_cache.core.policy import Mode
-from llm_cache.runtime.flights import THREADS, SyncFlight
-from llm_cache.runtime.registry import fetching, note_inner, within
+from llm_cache.runtime.flights import OK, THREADS, SyncFlight
+from llm_cache.runtime.listening import heard
+from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,6 +106,9 @@ class SyncReader:
 
 
 def _gone(flight: SyncFlight, seat: int, done: Callable[[SyncFlight, Exception | None], None]) -> None:
+    if flight.inherited:
+        # It is the parent's to end, and its locks may be held by threads that stayed there.
+        return
     flight.leave(seat)
     done(flight, None)
 
@@ -121,7 +126,7 @@ class _Call:
         self.ask = ask
         self.world = world
         self.send = send
-        self.tell = tell
+        self.tell = partial(heard, tell)
         self.key = ask.signature.key if ask.signature else ""
         self.flight: SyncFlight | None = None
         self.seat = 0
@@ -204,9 +209,13 @@ class _Call:
         flight = self.flight
         assert flight is not None  # noqa: S101 - FOLLOW came with one
         landing = None
+        began = time.monotonic()
         try:
-            landing = flight.wait_for_first_byte(self.seat, self.ask.credentials, self.ask.policy.join_timeout_s)
+            # One bound for all that this call waits for, however many leaders die before it.
+            patience_s = max(0.0, self.ask.policy.join_timeout_s - self._waited_s)
+            landing = flight.wait_for_first_byte(self.ask.credentials, patience_s)
         finally:
+            self._waited_s += time.monotonic() - began
             # Also when this thread is interrupted: an empty seat must not hold the flight.
             if landing is not Landing.JOINED:
                 flight.leave(self.seat)
@@ -214,6 +223,10 @@ class _Call:
         return landing
 
     def _pause(self) -> float:
+        loop = running_loop()
+        if loop is not None and self.world.flights.domain_of(self.key) is loop:
+            # A plain call on an event loop holds that up; what flies there would not move meanwhile.
+            return max(self._waited_s, self.ask.policy.join_timeout_s)
         nap_s, longest_s = POLL_S
         while self._waited_s < self.ask.policy.join_timeout_s:
             time.sleep(nap_s)
@@ -225,9 +238,8 @@ class _Call:
 
     def _revalidate(self) -> None:
         key, world = self.key, self.world
-        if key in world.refreshing:
+        if not world.begins_refreshing(key):
             return
-        world.refreshing.add(key)
         again = replace(self.ask, policy=replace(self.ask.policy, mode=Mode.REFRESH))
 
         def fetch() -> None:
@@ -241,14 +253,24 @@ class _Call:
             finally:
                 world.refreshing.discard(key)
 
-        threading.Thread(target=fetch, name="llm-cache-revalidate", daemon=True).start()
+        try:
+            threading.Thread(target=fetch, name="llm-cache-revalidate", daemon=True).start()
+        except RuntimeError:
+            # No thread can be started: the stale answer has to do.
+            world.refreshing.discard(key)
 
     def settle(self) -> None:
         """Land a claim that led to no relay, and let go of a reply that nobody will read."""
-        if self.leads and self.flight is not None:
-            self.flight.died()
-        if self.upstream is not None:
-            self.upstream.close()
+        flight, upstream = self.flight, self.upstream
+        if flight is not None and flight.aloft:
+            # Interrupted between the head and the reader: others may read on, the last closes.
+            flight.leave(self.seat)
+            return
+        if flight is not None and self.leads:
+            flight.died(refused=upstream is not None and upstream.head.status != OK)
+        if upstream is not None:
+            with contextlib.suppress(Exception):  # nobody reads it
+                upstream.close()
 
 
 def run(
@@ -275,7 +297,7 @@ def run(
         return reader
     finally:
         # Whatever happened, the claim is landed exactly once and no connection is left behind.
-        if reader is None and (call.leads or call.upstream is not None):
+        if reader is None:
             call.settle()
 
 
@@ -289,8 +311,10 @@ def _reader(call: _Call, outcome: plan.Relay | plan.Follow) -> SyncReader:
         return SyncReader(flight, call.seat, flight.head, follows=True, reason="joined", done=done, post=post)
     assert call.upstream is not None  # noqa: S101 - a relay comes after Send
     if flight is None:
-        flight = call.new_flight(registered=False)
-        call.seat = flight.sit()
+        flight = call.flight = call.new_flight(registered=False)
+        seat = flight.sit()
+        assert seat is not None  # noqa: S101 - it is new
+        call.seat = seat
     flight.take_off(call.upstream, outcome, call.tell, partial(plan.abandoned, outcome, whom))
     head = outcome.sent.head
     return SyncReader(flight, call.seat, head, follows=False, reason=outcome.reason, done=_led, post=post)

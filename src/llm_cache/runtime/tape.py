@@ -41,11 +41,17 @@ class Tape:
         """Whether more is kept for the slowest than the limit."""
         return self._size > self._limit
 
-    def sit(self) -> int:
-        """A seat at the beginning."""
+    def sit(self) -> int | None:
+        """A seat at the beginning; None if the beginning is not here any more."""
+        if not self.whole:
+            return None
         number = next(self._numbers)
         self._seats[number] = 0
         return number
+
+    def taken(self, seat: int) -> bool:
+        """Whether somebody still reads there."""
+        return seat in self._seats
 
     def leave(self, seat: int) -> bool:
         """Give a seat up; True if it was taken and now nobody is left."""
@@ -61,6 +67,10 @@ class Tape:
         if self._size > self._limit:
             self.whole = False
             self._trim()
+
+    def ready(self, seat: int) -> bool:
+        """Whether there is a chunk for that seat."""
+        return self._seats.get(seat, 0) - self._first < len(self._chunks)
 
     def next(self, seat: int) -> bytes | None:
         """The next chunk of that seat, or None if it is not here yet."""

@@ -10,6 +10,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from llm_cache.stores import forks
+
 if TYPE_CHECKING:
     from llm_cache.core.model import Entry
 
@@ -30,6 +32,7 @@ class Tier:
         self._size = 0
         self._generation: int | None = None
         self._lock = threading.Lock()
+        forks.tell(self)
 
     def get(self, key: str, generation: int) -> Entry | None:
         """The entry of that key, if it was read under this generation."""
@@ -61,6 +64,25 @@ class Tier:
                 _, (_, gone) = self._entries.popitem(last=False)
                 self._size -= gone
 
+    def drop(self, keys: list[str]) -> None:
+        """Forget entries about which the store knows more by now."""
+        with self._lock:
+            for key in keys:
+                kept = self._entries.pop(key, None)
+                if kept is not None:
+                    self._size -= kept[1]
+
     def __len__(self) -> int:
         """How many entries are kept."""
         return len(self._entries)
+
+    def before_fork(self) -> None:
+        """Leave nothing half done."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on; the lock of the child's parent may be held by a thread that stayed there."""
+        if child:
+            self._lock = threading.Lock()
+        else:
+            self._lock.release()

@@ -30,3 +30,11 @@ class World:
     clock: Callable[[], float]
     explain: Callable[[Ask], str]
     refreshing: set[str]
+
+    def begins_refreshing(self, key: str) -> bool:
+        """Whether nobody else is fetching it anew already; from now on the caller is."""
+        with self.flights.lock:  # which survives a fork
+            if key in self.refreshing:
+                return False
+            self.refreshing.add(key)
+            return True

@@ -78,9 +78,9 @@ class Writer:
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything queued so far has run; False if that takes longer."""
         thread = self._thread
-        if thread is None or threading.current_thread() is thread:
+        if threading.current_thread() is thread:
             return True
-        if not thread.is_alive():
+        if thread is None or not thread.is_alive():
             # No thread can be started any more at the end of the interpreter: do it here.
             with contextlib.suppress(Empty):
                 while True:
@@ -91,12 +91,17 @@ class Writer:
         return done.wait(timeout_s)
 
     def _start(self) -> None:
-        with self._starting:
+        # Never waited for: this may be a finalizer that the collector runs inside of this very method.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
             if self._thread is None:
                 thread = threading.Thread(target=self._work, name="llm-cache", daemon=True)
-                self._thread = thread
-                with contextlib.suppress(RuntimeError):  # the interpreter is ending
+                with contextlib.suppress(RuntimeError):  # no more threads now, or the interpreter is ending
                     thread.start()
+                    self._thread = thread
+        finally:
+            self._starting.release()
 
     def _work(self) -> None:
         while True:
@@ -130,7 +135,7 @@ def _nothing() -> None:
 def _run(job: Callable[[], object]) -> None:
     try:
         job()
-    except Exception:
+    except BaseException:  # what stops a thread is not meant for this one, which everybody needs
         _log.exception("a background job failed")
 
 

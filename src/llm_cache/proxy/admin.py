@@ -98,7 +98,7 @@ class Admin:
     async def _store_answers(self) -> bool:
         """Whether the store answers now, and the latest write worked."""
         access = self._engine.access
-        if access.store.inline:
+        if access.inline:
             access.lookup(_NOBODY)
         else:
             await asyncio.to_thread(access.lookup, _NOBODY)

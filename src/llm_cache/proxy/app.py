@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 from llm_cache.clients.cache import LLMCache
 from llm_cache.clients.engine import MEGABYTE, Engine
-from llm_cache.clients.options import Layer
+from llm_cache.clients.options import Layer, current_layer
 from llm_cache.config import Settings
 from llm_cache.core.model import Request
 from llm_cache.core.plan import Ask
@@ -18,7 +19,8 @@ from llm_cache.proxy.admin import Admin
 from llm_cache.proxy.call import Call
 from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
 from llm_cache.proxy.guard import Guard
-from llm_cache.proxy.incoming import Incoming
+from llm_cache.proxy.incoming import Incoming, head_of, size_of
+from llm_cache.proxy.memo import Memo
 from llm_cache.proxy.refusal import Refusal, style_of
 from llm_cache.proxy.routes import Route, Routes
 from llm_cache.proxy.scope import Scopes
@@ -26,6 +28,16 @@ from llm_cache.proxy.steering import steer
 from llm_cache.proxy.upstream import Outbound
 
 _log = logging.getLogger("llm_cache")
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What follows from the head of a request, whatever its body is. Compared by identity."""
+
+    incoming: Incoming
+    route: Route
+    policy: Policy
+    steered: bool
 
 
 class Proxy:
@@ -44,7 +56,12 @@ class Proxy:
         self._routes = Routes(settings.upstreams)
         self._guard = Guard(settings.proxy_host, settings.proxy_allowed_hosts)
         self._scopes = Scopes(lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared")
+        # The stored request that is nearest to one that missed may be another caller's, and is none of this one's.
+        private = settings.proxy_scope != "shared"
+        self._world = replace(engine.world, explain=lambda _: "") if private else engine.world
         self._admin = Admin(engine, version("llm-cache"))
+        self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
+        self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
         self._outbound = Outbound(
             connect_s=settings.proxy_connect_timeout_s,
             idle_s=settings.proxy_idle_timeout_s,
@@ -55,7 +72,7 @@ class Proxy:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind == "http":
-            await self._http(Incoming(scope), receive, send)
+            await self._http(scope, receive, send)
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "websocket":
@@ -83,40 +100,68 @@ class Proxy:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def _http(self, incoming: Incoming, receive: Receive, send: Send) -> None:
+    async def _http(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        incoming: Incoming | None = None
         route: Route | None = None
         try:
-            path = incoming.path
-            # A health check comes from a supervisor that knows an address and no name.
-            if path != "/healthz":
-                self._guard.check(incoming)
-            if self._admin.has(path):
-                status, headers, body = await self._admin.page(incoming.method, path)
-                await send({"type": "http.response.start", "status": status, "headers": headers})
-                await send({"type": "http.response.body", "body": body})
-                return
-            route = self._routes.find(incoming)
-            await self._proxied(incoming, route, receive, send)
+            # What follows from the head alone is worked out once: most clients send the same one again and again.
+            layer = current_layer()
+            key = (head_of(scope), layer)
+            known = self._heads.get(key)
+            if known is None:
+                incoming = Incoming(scope)
+                if await self._administered(incoming, send):
+                    return
+                route = self._routes.find(incoming)
+                known = await self._known(incoming, route)
+                # Without the store's secret it is only for now: with it, this caller's scope is another.
+                if route.endpoint and incoming.method == "POST" and self._scopes.ready:
+                    self._heads.put(key, known, size_of(key[0]))
+            incoming, route = known.incoming, known.route
+            await self._proxied(known, receive, send)
         except Refusal as refusal:
+            assert incoming is not None  # noqa: S101 - nothing is refused before it has been looked at
             headers, body = refusal.reply(style_of(incoming, route.name if route else None))
             await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    async def _proxied(self, incoming: Incoming, route: Route, receive: Receive, send: Send) -> None:
-        engine, client = self._engine, Client(receive)
+    async def _administered(self, incoming: Incoming, send: Send) -> bool:
+        """Answer what is asked of the proxy itself; False if it is for an upstream."""
+        path = incoming.path
+        # A health check comes from a supervisor that knows an address and no name.
+        if path != "/healthz":
+            self._guard.check(incoming)
+        if not self._admin.has(path):
+            return False
+        status, headers, body = await self._admin.page(incoming.method, path)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        return True
+
+    async def _known(self, incoming: Incoming, route: Route) -> _Known:
+        engine = self._engine
         if not self._scopes.ready:
             await self._scopes.prepare()
         steering: Layer = steer(incoming.steering, engine.policy) if incoming.steering else ()
         policy = engine.policy_for((("scope", self._scopes.of(incoming)),), steering)
+        return _Known(incoming, route, policy, not (policy.reads or policy.writes) and bool(steering))
+
+    async def _proxied(self, known: _Known, receive: Receive, send: Send) -> None:
+        incoming, route, client = known.incoming, known.route, Client(receive)
         body: bytes | None = None
         if route.endpoint and incoming.method == "POST" and "json" in incoming.content_type:
             try:
                 body = await self._read(incoming, client)
             except Gone:
                 return
-        ask = self._ask(incoming, route, policy, body)
+        ask = self._asks.get((known, body))
+        if ask is None:
+            ask = self._ask(incoming, route, known.policy, body)
+            if body is not None:
+                self._asks.put((known, body), ask, 2 * len(body) + 1024)
         await Call(
-            engine,
+            self._engine,
+            self._world,
             self._outbound,
             incoming,
             route,
@@ -124,8 +169,8 @@ class Proxy:
             body,
             client,
             send,
-            drain=engine.settings.drain_on_disconnect,
-            steered=not (policy.reads or policy.writes) and bool(steering),
+            drain=self._engine.settings.drain_on_disconnect,
+            steered=known.steered,
         ).serve()
 
     async def _read(self, incoming: Incoming, client: Client) -> bytes:

@@ -21,6 +21,7 @@ from llm_cache.runtime import aio
 
 if TYPE_CHECKING:
     from llm_cache.clients.engine import Engine
+    from llm_cache.runtime.world import World
 
 _log = logging.getLogger("llm_cache")
 DRAIN_S = 120.0
@@ -39,6 +40,7 @@ class Call:
     """One request.
 
     Args:
+        world: the engine's, as far as callers may see it.
         body: what was read of it, None if it was not.
         drain: whether an answer is read to its end for the store when its client goes away.
         steered: whether its headers ask something of the cache.
@@ -47,6 +49,7 @@ class Call:
     def __init__(  # what a call is made of
         self,
         engine: Engine,
+        world: World,
         outbound: Outbound,
         incoming: Incoming,
         route: Route,
@@ -59,6 +62,7 @@ class Call:
         steered: bool,
     ) -> None:
         self._engine = engine
+        self._world = world
         self._outbound = outbound
         self._incoming = incoming
         self._route = route
@@ -79,7 +83,7 @@ class Call:
             Refusal: nothing has been sent yet, and this is what should be.
         """
         try:
-            outcome = await aio.run(self._ask, self._engine.world, self._fetch, self._tell)
+            outcome = await aio.run(self._ask, self._world, self._fetch, self._tell)
             if isinstance(outcome, Replay):
                 await self._replay(outcome)
             elif isinstance(outcome, Pass):
@@ -88,7 +92,10 @@ class Call:
                 await self._relay(outcome)
         except CacheMissError as error:
             message = "\n".join(filter(None, (str(error), error.explanation)))
-            raise Refusal(504, "cache_miss", message, ((b"x-should-retry", b"false"),), told="; fwd=miss") from None
+            headers = [(b"x-should-retry", b"false")]
+            if error.key:
+                headers.append((b"x-llm-cache-key", error.key.encode()))
+            raise Refusal(504, "cache_miss", message, tuple(headers), miss=True) from None
         except Gone:
             return
         except asyncio.CancelledError:
@@ -114,6 +121,7 @@ class Call:
     def _tell(self, event: Event) -> None:
         if isinstance(event, Stored):
             self._stored = True
+            self._client.settle()
         self._engine.ledger(event)
 
     # --- answers -----------------------------------------------------------------------------------
@@ -132,7 +140,8 @@ class Call:
         await send({"type": "http.response.body", "body": body})
 
     async def _relay(self, reader: aio.AsyncReader) -> None:
-        self._client.watch(self._patience_s)
+        # The answer of a call that this one has joined is kept by who leads it.
+        self._client.watch(0.0 if reader.follows else self._patience_s)
         try:
             pieces: list[bytes] = []
             whole = False
@@ -188,6 +197,10 @@ class Call:
             await answer.close()
 
     async def _start(self, status: int, headers: list[Raw]) -> None:
+        if not 200 <= status < 600:
+            raise Refusal(
+                502, "upstream_failed", f"The upstream answered with {status}, which is no status.", miss=True
+            )
         self._started = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

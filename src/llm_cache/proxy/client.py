@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+_LAST_S = 1.0
+"""How long the end of an answer is waited for when all that counts of it is here."""
 
 
 class Gone(ConnectionError):
@@ -32,6 +37,8 @@ class Client:
         self._over = False
         self._sending = False
         self._patience_s = 0.0
+        self._settled = False
+        self._settling: asyncio.Event | None = None
         self.left = False
         """Whether the task was cancelled because the client had gone."""
 
@@ -86,9 +93,15 @@ class Client:
             patience_s: how many.
             sending: whether the body is still to be read with `pieces`; nobody else may listen meanwhile.
         """
-        self._patience_s = patience_s
-        self._sending = sending
-        self._begin()
+        if self._watching is None:
+            self._patience_s, self._sending = patience_s, sending
+            self._begin()
+
+    def settle(self) -> None:
+        """All that counts of the answer is kept: once the client has gone, what still comes is hardly worth a wait."""
+        self._settled = True
+        if self._settling is not None:
+            self._settling.set()
 
     def finish(self) -> None:
         """Watch no more."""
@@ -104,7 +117,12 @@ class Client:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         if self._patience_s:
-            await asyncio.sleep(self._patience_s)
+            until = time.monotonic() + self._patience_s
+            if not self._settled:
+                self._settling = asyncio.Event()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._settling.wait(), self._patience_s)
+            await asyncio.sleep(min(_LAST_S, until - time.monotonic()))
         if not self._over and self._task is not None:
             self.left = True
             self._task.cancel()

@@ -20,14 +20,11 @@ class Guard:
 
     Args:
         bound: the host name or address that the proxy listens on.
-        allowed: further names, with or without a port; `*.example.com` is all names below it, `*` any name.
+        allowed: further names, with or without a port.
     """
 
     def __init__(self, bound: str, allowed: Collection[str]) -> None:
-        names = {name.lower() for name in allowed}
-        self._any = "*" in names
-        self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
-        self._names = names | {"localhost", bound.lower()}
+        self._names = {"localhost", bound.lower(), *(name.lower() for name in allowed)}
         self._known: set[bytes] = set()
 
     def check(self, incoming: Incoming) -> None:
@@ -56,10 +53,9 @@ class Guard:
         text = host.decode("latin-1").lower()
         name = name_of(text)
         fine = (
-            self._any
-            or name in self._names
+            name in self._names
             or text in self._names
-            or name.endswith((".localhost", *self._suffixes))  # RFC 6761, 6.3: all of `localhost` is loopback
+            or name.endswith(".localhost")  # RFC 6761, 6.3: all of `localhost` is loopback
             or is_address(name)
         )
         if not fine:

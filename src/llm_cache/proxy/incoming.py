@@ -147,6 +147,28 @@ class Incoming:
         return self.length is not None or self.chunked
 
 
+Head = tuple[str, bytes | str, bytes, str, str, str | None, tuple[Raw, ...]]
+"""Everything of an ASGI scope that an `Incoming` is made of."""
+
+
+def head_of(scope: Mapping[str, Any]) -> Head:
+    """What an `Incoming` would be made of, to find one that has been made already."""
+    return (
+        scope["method"],
+        scope.get("raw_path") or scope["path"],
+        scope["query_string"],
+        scope.get("root_path", ""),
+        scope.get(TARGET, ""),
+        scope.get("http_version"),
+        tuple(scope["headers"]),
+    )
+
+
+def size_of(head: Head) -> int:
+    """About how many bytes of memory a head takes."""
+    return 512 + 2 * len(head[1]) + len(head[2]) + sum([128 + len(name) + len(value) for name, value in head[6]])
+
+
 def _path(scope: Mapping[str, Any]) -> str:
     raw: bytes | None = scope.get("raw_path")
     # `raw_path` is optional in ASGI; what it would have been can only be guessed then.

@@ -32,7 +32,8 @@ class Connection(HttpToolsProtocol):
         self._head_began = False
         self._refused = False
         self._head_bytes = 0
-        self._fields = 0
+        self._piece = 0
+        self._seen = 0
         self._silence: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -46,10 +47,13 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._silence is not None:
             self._stop_listening()
+        self._piece = len(data)
+        if self._in_head:
+            self._seen += self._piece
         super().data_received(data)
         if self._in_head:
-            # Fields are counted when they are whole; until then the parser holds them, however long. Bytes before this
-            # head may have come in the same piece, so the first one does not count.
+            # Fields are counted when the head is whole; until then the parser holds them, however long. Bytes before
+            # this head may have come in the same piece, so the first one does not count.
             self._head_bytes += 0 if self._head_began else len(data)
             self._head_began = False
             if self._head_bytes > self.header_bytes:
@@ -66,27 +70,22 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = self._in_request = self._head_began = True
         self._head_bytes = 0
-        self._fields = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._fields += len(url)
-        if self._fields <= self.header_bytes:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += len(name) + len(value) + 4
-        if self._fields <= self.header_bytes:
-            super().on_header(name, value)
+        self._seen = self._piece
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._fields > self.header_bytes:
+        # Nearly every head comes with fewer bytes, whatever else came with it, and need not be counted.
+        if self._seen > self.header_bytes and self._fields() > self.header_bytes:
             self._refuse()
             raise ValueError("the head is too large")
         if not self.url.startswith(b"/"):
             # uvicorn would use the path of a whole URL, as if its host had not been there.
             cast("dict[str, Any]", self.scope)[TARGET] = self.url.decode("latin-1")
         super().on_headers_complete()
+
+    def _fields(self) -> int:
+        """How many bytes the target and the header fields take."""
+        return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
 
     def on_message_complete(self) -> None:
         self._in_request = False

@@ -15,15 +15,26 @@ class Refusal(Exception):
         code: a word for programs, also the `detail` of `Cache-Status`.
         message: one sentence for people: what is wrong and what to do. Never holds a header, a query or a body.
         headers: further headers.
-        told: parameters of `Cache-Status` where the upstream was asked, `; fwd=miss`.
+        miss: whether the cache was asked and had no answer.
+        forwarded: whether the upstream was asked then.
     """
 
-    def __init__(self, status: int, code: str, message: str, headers: tuple[Raw, ...] = (), *, told: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: tuple[Raw, ...] = (),
+        *,
+        miss: bool = False,
+        forwarded: bool = False,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.headers = headers
-        self.told = told
+        self.miss = miss
+        self.forwarded = forwarded
 
     def reply(self, provider: str) -> tuple[list[Raw], bytes]:
         """Headers and body, in the format of that provider's API."""
@@ -32,10 +43,10 @@ class Refusal(Exception):
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
             (b"cache-control", b"no-store"),
-            (b"cache-status", f"llm-cache{self.told}; detail={self.code}".encode()),
+            (b"cache-status", f"llm-cache{'; fwd=miss' if self.forwarded else ''}; detail={self.code}".encode()),
             *self.headers,
         ]
-        if self.told:
+        if self.miss:
             headers.append((b"x-llm-cache", b"miss"))
         return headers, body
 

@@ -64,14 +64,14 @@ class Routes:
                 "This proxy carries no WebSocket connections: point this client at the provider itself.",
                 ((b"connection", b"close"),),
             )
+        if _TOKEN.match(path):
+            # Not sent on: the segment is a secret, and no upstream has such a path.
+            raise Refusal(404, "no_tokens", "The path begins with a token, and this proxy has none configured.")
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
             first = path[1:].partition("/")[0]
             if first not in self._names and not _STARTS.fullmatch(first):
                 raise Refusal(400, "bad_target", "The request's path may not begin with two slashes.")
-        if path.startswith("/~") or _TOKEN.match(path):
-            # Not sent on: the segment is a secret, and no upstream has such a path.
-            raise Refusal(404, "no_tokens", "The path begins with a token, and this proxy has none configured.")
         name, path = route(path, incoming.query, incoming.headers, self._names)
         base = base_of(name, path, self._configured.get(name))
         if base is None:

@@ -9,16 +9,26 @@ import asyncio
 import hmac
 import logging
 import os
+import re
 import time
 from collections.abc import Callable
 from urllib.parse import unquote_plus
 
 from llm_cache.providers.address import CREDENTIALS
-from llm_cache.proxy.incoming import Incoming
+from llm_cache.proxy.incoming import Incoming, Raw
 
 _log = logging.getLogger("llm_cache")
 _AGAIN_S = 5.0
 """How long a store that could not give its secret is left alone."""
+_INFRASTRUCTURE = re.compile(
+    rb"(__cf_bm|__cflb|_cfuvid|__cfruid|__cfseq|__cfwaitingroom|AWSALB\w*|GCLB|GCILB|ARRAffinity(SameSite)?"
+    rb"|ApplicationGatewayAffinity(CORS)?)="
+)
+"""Cookies of load balancers and bot filters before the providers (Cloudflare, AWS, Google, Azure).
+
+They tell connections apart, not callers, and are new every half hour: SDKs that send them back, as those of OpenAI and
+Anthropic do, would miss what they fetched themselves. Any other cookie counts.
+"""
 
 
 class Scopes:
@@ -61,11 +71,22 @@ class Scopes:
         if self._shared:
             return ""
         parts = incoming.credentials
+        if any(name == b"cookie" for name, _ in parts):
+            parts = [part for pair in parts for part in _without_infrastructure(pair)]
         if incoming.query:
             parts = [*parts, *_in_query(incoming.query)]
         # Lengths before the texts, so that no two lists of credentials make one message.
         message = b"".join([b"%d:%b=%d:%b;" % (len(name), name, len(value), value) for name, value in sorted(parts)])
         return hmac.digest(self._secret or self._makeshift, message, "sha256").hex()
+
+
+def _without_infrastructure(pair: Raw) -> list[Raw]:
+    """The header itself, or what counts of it: each cookie that may say who calls."""
+    name, value = pair
+    if name != b"cookie":
+        return [pair]
+    cookies = [cookie.strip() for cookie in value.split(b";")]
+    return [(name, cookie) for cookie in cookies if cookie and not _INFRASTRUCTURE.match(cookie)]
 
 
 def _in_query(query: str) -> list[tuple[bytes, bytes]]:

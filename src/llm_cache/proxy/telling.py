@@ -14,7 +14,7 @@ from llm_cache.proxy.incoming import HOP_BY_HOP, Raw
 # `private` for caches that know no more than that, `no-store` because one in front could not tell callers with
 # different keys apart, nor follow a purge or what a request asks of us.
 _PRIVATE: Raw = (b"cache-control", b"private, no-store")
-_OURS = frozenset({"age", "cache-control", "x-llm-cache", "x-llm-cache-key"})
+_OURS = frozenset({"cache-control", "x-llm-cache", "x-llm-cache-key"})
 _FRAMING = frozenset({"content-length", *(name.decode() for name in HOP_BY_HOP)})
 _FORWARDED = {"absent": "miss", "expired": "stale", "refresh": "request", "joined": "miss; collapsed"}
 """Why the upstream was asked, in the words of RFC 9211, 2.2."""

@@ -25,6 +25,8 @@ from llm_cache.proxy.refusal import Refusal
 DECODED = tuple(coding.strip() for coding in aiohttp.ClientRequest.DEFAULT_HEADERS[hdrs.ACCEPT_ENCODING].split(","))
 """The content codings that the client library decodes here; some depend on what else is installed."""
 _HEADER_BYTES = 64 * 1024
+# Twice this is held of an answer whose reader is slow. There may be thousands of them.
+_BUFFER_BYTES = 32 * 1024
 _LARGE = 1024 * 1024
 # Longer than clients keep theirs (httpx 5 s, aiohttp 15 s), shorter than most load balancers' 60 s: who closes first
 # loses no request.
@@ -108,6 +110,7 @@ class Outbound:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_AUTOMATIC,
                 timeout=self._timeout,
+                read_bufsize=_BUFFER_BYTES,
                 max_line_size=_HEADER_BYTES,
                 max_field_size=_HEADER_BYTES,
                 # Reading the environment is done below: aiohttp would also look for credentials in ~/.netrc.
@@ -144,8 +147,16 @@ class Answer:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes."""
-        async for data in self._response.content.iter_any():
-            yield data
+        content = self._response.content
+        try:
+            async for data in content.iter_any():
+                yield data
+        except aiohttp.ClientError:
+            # What came before the break is withheld by the library, which only says that there was one.
+            rest = _withheld(content)
+            if rest:
+                yield rest
+            raise
 
     async def close(self) -> None:
         """Let go of the connection; it is used again if the body was read to its end. A second call does nothing."""
@@ -153,6 +164,13 @@ class Answer:
         if outbound is not None:
             outbound.under_way -= 1
             self._response.close()
+
+
+def _withheld(content: aiohttp.StreamReader) -> bytes:
+    try:
+        return content._read_nowait(-1)  # noqa: SLF001 - the public way raises the error again
+    except Exception:  # another version of the library: the break is told all the same
+        return b""
 
 
 def refusal_of(error: BaseException, name: str) -> Refusal:
@@ -163,12 +181,12 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
             "too_many_calls",
             "As many calls are under way as proxy_max_upstream_calls allows; try again soon.",
             ((b"retry-after", b"1"),),
-            told="; fwd=miss",
+            miss=True,
         )
     if isinstance(error, asyncio.TimeoutError):
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
         what = "could not be reached in time" if connecting else "did not answer in time"
-        return Refusal(504, "upstream_timeout", f'The upstream "{name}" {what}.', told="; fwd=miss")
+        return Refusal(504, "upstream_timeout", f'The upstream "{name}" {what}.', miss=True, forwarded=True)
     code, what = "upstream_failed", "broke off its answer"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         code, what = "upstream_unreachable", "could not be reached: its name is not known"
@@ -180,7 +198,7 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
         what = "closed the connection without an answer"
     elif isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         what = "gave an answer that cannot be understood"
-    return Refusal(502, code, f'The upstream "{name}" {what}.', told="; fwd=miss")
+    return Refusal(502, code, f'The upstream "{name}" {what}.', miss=True, forwarded=True)
 
 
 def _reason(error: OSError) -> str:

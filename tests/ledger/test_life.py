@@ -98,6 +98,7 @@ def test_children_of_multiprocessing_flush_too(database):
 import multiprocessing
 if __name__ == "__main__":
     call(1)
+    ledger.flush()
     kind = multiprocessing.get_context("fork")
     children = [kind.Process(target=call, args=(2,)) for _ in range(3)]
     for child in children: child.start()

@@ -125,6 +125,9 @@ def in_child(work: Callable[[], object]) -> str:
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        # A child that hangs may not hang the test.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
         try:
             said = repr(work())
         except BaseException as error:
@@ -172,6 +175,8 @@ def test_what_a_child_writes_after_its_parent_has_closed_is_kept(path: Path) -> 
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
         try:
             store.get(a_row(1).key)
             os.read(reader, 1)
@@ -205,10 +210,12 @@ def test_forks_while_threads_read_and_write(path: Path) -> None:
     threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 4)]
     for thread in threads:
         thread.start()
-    said = {in_child(lambda: (store.put(a_row(7)), store.get(a_row(7).key) == a_row(7))[1]) for _ in range(15)}
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        said = {in_child(lambda: (store.put(a_row(7)), store.get(a_row(7).key) == a_row(7))[1]) for _ in range(15)}
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert said == {"True"}
     assert errors == []
     assert store.check() == []

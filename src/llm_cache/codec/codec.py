@@ -30,6 +30,7 @@ class _Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
     headers: tuple[tuple[str, str], ...]
     frames: tuple[Frame, ...]
     usage: Usage | None = None
+    model: str | None = None
 
 
 class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -89,7 +90,7 @@ class Codec:
                 last_hit_at=entry.last_hit_at,
             )
             columns = _columns(row)
-            reply = _pack(_Reply(entry.head.headers, entry.frames, entry.usage))
+            reply = _pack(_Reply(entry.head.headers, entry.frames, entry.usage, entry.answered_model))
             asked = entry.asked
             request = b"" if asked is None else _pack(_Asked(asked.method, asked.url, asked.headers, asked.body))
         except _MALFORMED as error:
@@ -167,4 +168,5 @@ def _entry(row: Row, reply: _Reply) -> Entry:
         row.hits,
         row.last_hit_at,
         len(row.value),
+        reply.model,
     )

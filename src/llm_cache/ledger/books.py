@@ -44,7 +44,9 @@ def note_of(event: Event, now: float) -> Note:
 
 
 def _facts(entry: Entry) -> Facts:
-    return entry.key, entry.created_at, entry.model, entry.usage, entry.cost_usd, entry.latency_ms
+    # What was answered is what was billed.
+    billed = entry.answered_model or entry.model
+    return entry.key, entry.created_at, billed, entry.usage, entry.cost_usd, entry.latency_ms
 
 
 class Books:

@@ -63,6 +63,8 @@ class Ledger:
         self._background = background
         self._clock = clock
         self.prices = Prices(table)
+        self.priced: Callable[[list[str]], None] = _nobody
+        """Told which entries have learnt their price; whoever keeps them in memory reads them again."""
         self.reset()
         endings.remember(self)
 
@@ -94,7 +96,8 @@ class Ledger:
         """What an entry cost in USD, None if nobody knows. May load the prices."""
         if entry.cost_usd is not None:
             return entry.cost_usd
-        cost = self.prices.cost(entry.provider, (entry.model,), entry.usage, entry.created_at)
+        models = (entry.answered_model or entry.model, entry.model)
+        cost = self.prices.cost(entry.provider, models, entry.usage, entry.created_at)
         return None if cost is None else to_usd(cost)
 
     def flush(self) -> bool:
@@ -263,10 +266,15 @@ class Ledger:
         try:
             if books.rows:
                 self._store.price([(bytes.fromhex(key), at, cost) for (key, at), cost in books.rows.items()])
+                self.priced([key for key, _ in books.rows])
             if books.hits:
                 self._store.touch({bytes.fromhex(key): hits for key, hits in books.hits.items()})
         except Exception as error:
             _log.debug("entries could not be told their price and hits: %s", error)
+
+
+def _nobody(keys: list[str]) -> None:
+    """Listens where nobody keeps entries."""
 
 
 def _deltas(books: Books) -> Sums:

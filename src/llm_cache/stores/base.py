@@ -130,7 +130,7 @@ class Counters(Protocol):
     """Sums that survive: a table of integers by label, used by the ledger."""
 
     def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
-        """Add each named amount to the sums under its label, all of them or none."""
+        """Add each named amount to the sums under its label, all of them or none; a sum of 0 is forgotten."""
         ...
 
     def sums(self) -> dict[tuple[str, ...], dict[str, int]]:

@@ -94,6 +94,10 @@ class MemoryStore:
                 sums = self._sums.setdefault(label, {})
                 for name, amount in amounts.items():
                     sums[name] = sums.get(name, 0) + amount
+                    if sums[name] == 0:
+                        del sums[name]
+                if not sums:
+                    del self._sums[label]
 
     def sums(self) -> dict[tuple[str, ...], dict[str, int]]:
         """See `Counters`."""

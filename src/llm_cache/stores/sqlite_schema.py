@@ -94,7 +94,12 @@ def current(connection: sqlite3.Connection, path: str) -> bool:
     Raises:
         StoreError: it was written by a newer version, or is another program's.
     """
-    return _version(connection, path) == len(MIGRATIONS)
+    # In one transaction: another process may be making the tables between two looks.
+    connection.execute("BEGIN")
+    try:
+        return _version(connection, path) == len(MIGRATIONS)
+    finally:
+        connection.execute("COMMIT")
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:

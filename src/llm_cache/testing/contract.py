@@ -23,30 +23,9 @@ import pytest
 from llm_cache.core.model import Row
 from llm_cache.errors import StoreError
 from llm_cache.stores.base import EVERYTHING, Backend, Filter, Summary
+from llm_cache.testing.contract_rows import FILTERS, ODD_NAMES, a_row
 
-ODD_NAMES = ("", " ", "\0", "a\0b", "ünïcode", "日本語 🦜", "per%cent_under", "'; DROP TABLE rows; --", "x" * 5000)
-
-
-def a_row(number: int = 0, **changes: Any) -> Row:
-    """A row that differs from all others by its number, and from the usual one by the changes."""
-    row = Row(
-        key=hashlib.sha256(number.to_bytes(8, "big")).digest(),
-        value=b"value %d" % number,
-        kind="http",
-        provider="openai",
-        model="gpt-4o",
-        endpoint="/v1/chat/completions",
-        namespace="default",
-        stream=False,
-        status=200,
-        created_at=1_700_000_000.0 + number,
-        expires_at=None,
-        input_tokens=10,
-        output_tokens=20,
-        cost_pico=1_234_567,
-        latency_ms=812.5,
-    )
-    return row._replace(**changes)
+__all__ = ["StoreContract", "a_row"]
 
 
 class StoreContract:
@@ -166,16 +145,18 @@ class StoreContract:
             store.put(a_row(number))
         scan = store.scan()
         seen = list(islice(scan, 300))
-        # Newer ones, one removed that is yet to come, one replaced by a newer, and a reader in between.
+        # Newer ones, one removed that is yet to come, one made newer, one made older, and a reader in between.
         for number in range(1000, 1010):
             store.put(a_row(number))
         store.remove(Filter(key_prefix=a_row(100).key.hex()))
         store.put(a_row(200, created_at=a_row(5000).created_at))
+        store.put(a_row(300, created_at=a_row(150).created_at + 0.5))
         assert store.get(a_row(50).key) is not None
         seen += scan
-        numbers = Counter(round(row.created_at - a_row().created_at) for row in seen)
-        assert numbers.most_common(1)[0][1] == 1
-        assert set(numbers) - {100, 200, 5000, *range(1000, 1010)} == set(range(1000)) - {100, 200}
+        assert Counter(row.key for row in seen).most_common(1)[0][1] == 1
+        assert [row.created_at for row in seen] == sorted((row.created_at for row in seen), reverse=True)
+        changed = {a_row(number).key for number in (100, 200, 300, *range(1000, 1010))}
+        assert {row.key for row in seen} - changed == {a_row(number).key for number in range(1000)} - changed
 
     def test_two_scans_do_not_disturb_each_other(self, store: Backend) -> None:
         for number in range(600):
@@ -203,31 +184,6 @@ class StoreContract:
         for row in rows:
             store.put(row)
         return sorted(rows, key=lambda row: (-row.created_at, row.key))
-
-    FILTERS = (
-        EVERYTHING,
-        Filter(provider="openai"),
-        Filter(provider="nobody"),
-        Filter(model="b"),
-        Filter(endpoint="/v1/y"),
-        Filter(namespace=""),
-        Filter(namespace="team"),
-        Filter(created_before=30.0),
-        Filter(created_since=30.0),
-        Filter(created_since=10.0, created_before=11.0),
-        Filter(expired_at=3.0),
-        Filter(live_at=3.0),
-        Filter(expired_at=3.0, live_at=1.0),
-        Filter(key_prefix="0"),
-        Filter(key_prefix="f"),
-        Filter(key_prefix=a_row(7).key.hex()[:5]),
-        Filter(key_prefix=a_row(7).key.hex()),
-        Filter(provider="openai", model="c"),
-        Filter(provider="openai", model="c", namespace="default", endpoint="/v1/x"),
-        Filter(model="a", expired_at=5.0, created_since=5.0),
-        Filter(namespace="team", live_at=2.0, created_before=50.0, provider="anthropic"),
-        Filter(key_prefix="a", provider="openai", expired_at=6.0),
-    )
 
     @pytest.mark.parametrize("where", FILTERS, ids=repr)
     def test_filters_mean_the_same_everywhere(self, store: Backend, mixed: list[Row], where: Filter) -> None:
@@ -270,13 +226,31 @@ class StoreContract:
         assert store.get(one.key) == one._replace(cost_pico=77)
         assert store.get(two.key) == two
 
+    def test_a_sum_that_comes_to_nothing_is_forgotten(self, store: Backend) -> None:
+        store.add({("a",): {"x": 2, "y": 1}})
+        store.add({("a",): {"x": -2}})
+        assert store.sums() == {("a",): {"y": 1}}
+
+    def test_the_generation_moves_when_rows_are_replaced_or_removed_and_only_then(self, store: Backend) -> None:
+        store.put(a_row(1))
+        before = store.generation()
+        store.put(a_row(2))
+        store.touch({a_row(1).key: (3, 5.0)})
+        store.price([(a_row(1).key, a_row(1).created_at, 7)])
+        store.add({("a",): {"x": 2}})
+        assert store.generation() == before
+        store.put(a_row(1))
+        replaced = store.generation()
+        assert replaced != before
+        store.remove(Filter(key_prefix=a_row(2).key.hex()))
+        assert store.generation() != replaced
+
     def test_sums_are_by_label_and_name(self, store: Backend) -> None:
         assert store.sums() == {}
         store.add({("2026-01-01", "openai"): {"hits": 1, "spent": -5}, (): {"x": 0}})
         store.add({("2026-01-01", "openai"): {"hits": 2}, ("2026-01-01",): {"hits": 4}, ('"', "\0", "ü"): {"\0": 1}})
         assert store.sums() == {
             ("2026-01-01", "openai"): {"hits": 3, "spent": -5},
-            (): {"x": 0},
             ("2026-01-01",): {"hits": 4},
             ('"', "\0", "ü"): {"\0": 1},
         }

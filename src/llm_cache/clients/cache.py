@@ -9,7 +9,7 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-from llm_cache.clients import admin
+from llm_cache.clients import admin, logs
 from llm_cache.clients.engine import Engine
 from llm_cache.clients.options import Layer, layer
 from llm_cache.clients.value_call import ValueCall, avalues_of, in_async, values_of
@@ -47,7 +47,9 @@ class LLMCache:
 
     def __init__(self, backend: str | None = None, database_url: str | None = None, **settings: Any) -> None:
         given = {"backend": backend, "database_url": database_url, **settings}
-        self.engine = Engine(load(given))
+        chosen = load(given)
+        logs.apply(chosen)
+        self.engine = Engine(chosen)
         self._ttl_layers: dict[object, Layer] = {None: ()}
 
     # --- calls -------------------------------------------------------------------------------

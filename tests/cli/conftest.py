@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +85,10 @@ def filled(file) -> Path:
         call(cache, "two", model="gpt-4o-mini")
         call(cache, "three", provider="anthropic", model="claude-sonnet-4-5")
     return file
+
+
+def aged(model, **more):
+    """Put an entry back with other times."""
+    with LLMCache() as cache:
+        (entry,) = cache.entries(model=model)
+        cache.engine.store.put(cache.engine.codec.encode(replace(entry, **more)))

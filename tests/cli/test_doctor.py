@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
+import time
 
 import pytest
 
 from llm_cache import LLMCache
 from llm_cache.cli.config_command import TEMPLATE
 from llm_cache.config import KEYS, load
-from tests.cli.conftest import call
+from tests.cli.conftest import aged, call
 
 
 def checks(run, *, status=0, **variables):
-    found = json.loads(run("doctor", "--json", status=status, **variables).out)
+    ran = run("doctor", "--json", status=status, **variables)
+    assert ran.out.startswith("{"), ran.err
+    found = json.loads(ran.out)
     assert found["ok"] is (status == 0)
     return found, {(check["name"], check["status"]): check["message"] for check in found["checks"]}
 
@@ -80,6 +84,15 @@ def test_a_store_with_a_damaged_page_is_a_failure(run, file):
     assert ("integrity", "failure") in by or ("store", "failure") in by
 
 
+def test_an_entry_that_cannot_be_read_is_a_failure(run, filled):
+    connection = sqlite3.connect(filled)
+    connection.execute("UPDATE rows SET value = zeroblob(length(value)) WHERE model = 'gpt-4o'")
+    connection.commit()
+    connection.close()
+    _, by = checks(run, status=1)
+    assert by["integrity", "failure"].startswith("1 of the newest 3 entries cannot be read")
+
+
 def test_a_file_that_others_can_read_is_a_warning(run, filled):
     filled.chmod(0o644)
     _, by = checks(run)
@@ -126,12 +139,7 @@ def test_prices_that_match_nothing_and_calls_without_a_price(run, file, home):
 
 
 def test_a_clock_that_is_behind_the_entries_is_a_warning(run, filled):
-    import sqlite3
-
-    connection = sqlite3.connect(filled)
-    connection.execute("UPDATE rows SET created_at = created_at + 86400")
-    connection.commit()
-    connection.close()
+    aged("gpt-4o", created_at=time.time() + 86400)
     _, by = checks(run)
     assert "in the future" in by["clock", "warning"]
 

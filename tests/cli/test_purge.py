@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 
 import pytest
 
 from llm_cache import LLMCache
-from tests.cli.conftest import call
+from tests.cli.conftest import aged, call
 
 
 def models(run, **variables):
@@ -17,13 +16,6 @@ def models(run, **variables):
 
 
 ALL = ["claude-sonnet-4-5", "gpt-4o", "gpt-4o-mini"]
-
-
-def aged(model, **more):
-    """Put an entry back with other times."""
-    with LLMCache() as cache:
-        (entry,) = cache.entries(model=model)
-        cache.engine.store.put(cache.engine.codec.encode(replace(entry, **more)))
 
 
 def test_by_model_provider_and_namespace(run, filled):

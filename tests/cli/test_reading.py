@@ -11,6 +11,7 @@ import subprocess
 import pytest
 
 from llm_cache import LLMCache
+from llm_cache.cli.show_command import write_whole
 from tests.cli.conftest import COMMAND, answer, call
 
 FIELDS = [
@@ -209,6 +210,20 @@ def test_show_output_is_whole_or_not_at_all(run, filled, tmp_path):
     ran = run("show", "one", "--output", str(tmp_path), status=1)
     assert ran.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_finished_leaves_what_was_there(tmp_path, monkeypatch):
+    target = tmp_path / "entry.json"
+    target.write_text("old")
+
+    def refuse(_):
+        raise OSError("full")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="full"):
+        write_whole(target, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["entry.json"]
+    assert target.read_text() == "old"
 
 
 def test_show_output_follows_a_link_and_spares_a_device(run, filled, tmp_path):

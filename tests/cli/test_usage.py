@@ -17,7 +17,7 @@ from llm_cache import LLMCache
 from llm_cache.cli import main
 from tests.cli.conftest import COMMAND, call
 
-COMMANDS = ["serve", "stats", "list", "show", "purge", "doctor", "config", "completion"]
+COMMANDS = ["serve", "stats", "list", "show", "why", "purge", "doctor", "config", "completion"]
 
 
 def test_help_lists_every_command(run):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from llm_cache.core.effects import Claim, Claimed, Explain, Lookup, Pause, Revalidate, Send, Sent, Tell
-from llm_cache.core.events import Bypassed, Hit, Missed
+from llm_cache.core.events import Bypassed, Dropped, Hit, Missed
 from llm_cache.core.model import Head
 from llm_cache.core.plan import Ask, Pass, Relay, Replay, answer
 from llm_cache.core.policy import Mode, Policy
 from llm_cache.errors import CacheMissError
 from llm_cache.testing import play
-from tests.core.making import KEY, NOW, OK, SENT, WHOM, ask, endpoint, entry, request, told
+from tests.core.making import KEY, NOW, OK, SENT, WHOM, ask, endpoint, entry, pulls, request, told
 
 LEADS = [(Claim(KEY), Claimed.LEAD), (Lookup(KEY), None)]
 """The claim and the second look of a call that fetches."""
@@ -274,13 +274,14 @@ def test_refresh_looks_nothing_up_and_claims_nothing(policy):
 def test_who_keeps_nothing_looks_and_claims_nothing(policy):
     play(answer(ask(policy), NOW), (Lookup(KEY), entry()), told(Hit), returns=Replay)
     asked = ask(policy)
-    play(
+    outcome = play(
         answer(asked, NOW),
         (Lookup(KEY), None),
         Tell(Missed(WHOM, "absent")),
         (Send(asked.request), SENT),
         returns=relayed("absent"),
     )
+    play(outcome.body, pulls(b"END\n"), told(Dropped, reason="not_to_be_stored"), goes_on=True)
 
 
 def test_an_error_of_the_upstream_passes_through_as_it_is():

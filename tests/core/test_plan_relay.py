@@ -153,7 +153,7 @@ def test_a_save_that_failed_is_tried_again_with_the_tail():
         (b"a error\nEND\n", None, "error"),
         (b"content_filter\nEND\n", None, "content_filter"),
         (b"empty\nEND\n", None, "empty"),
-        (b"empty length\nEND\n", None, "empty"),
+        (b"empty length\nEND\n", Policy(dont_store=frozenset({"empty", "length"})), "empty"),
         (b"length\nEND\n", Policy(dont_store=frozenset({"length"})), "length"),
         (b"refusal\nEND\n", Policy(dont_store=frozenset({"refusal"})), "refusal"),
         (b"a usage\n" * 20 + b"END\n", Policy(max_entry_bytes=100), "too_large"),

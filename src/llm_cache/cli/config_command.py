@@ -24,6 +24,7 @@ TEMPLATE = """\
 # ignore_fields = []                # fields of a request, besides the built-in ones, that do not count
 # dont_store = ["content_filter", "empty"]   # and "length", "refusal"
 # max_entry_mb = 16
+# memory_mb = 64                    # how much of it is also kept in memory
 # read_timeout_ms = 100
 # write_timeout_ms = 2000
 # stale_while_revalidate_s = 0

@@ -61,14 +61,17 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             return
         yield checks.permissions(path)
     newest = stats = None
-    with LLMCache() as cache:
-        found = list(checks.store(cache))
-        yield from found
-        if not any(finding.status == "failure" for finding in found):
-            try:
+    found: list[Finding] = []
+    try:
+        with LLMCache() as cache:
+            found.extend(checks.store(cache))
+            if not any(finding.status == "failure" for finding in found):
                 newest, stats = checks.newest(cache), cache.stats()
-            except LLMCacheError as error:
-                yield Finding("store", "failure", str(error))
+    except Exception as error:
+        # Whatever it is: that it happens is what was asked for.
+        what = str(error) if isinstance(error, LLMCacheError) else f"{type(error).__name__}: {error}"
+        found.append(Finding("store", "failure", what))
+    yield from found
     yield checks.clock(newest)
     yield from checks.pricing(settings, stats)
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "stats": "Show calls, hits, money and time saved.",
     "list": "List entries, newest first.",
     "show": "Show one entry.",
+    "why": "Show the stored request nearest to another, and what differs.",
     "purge": "Delete entries.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",

@@ -98,7 +98,8 @@ class Reading:
 
     `flaw` is a reason why it must never be kept (cut off, error event, failed, …) or None.
     `traits` are those of `content_filter`, `empty`, `length`, `refusal` that apply; which of
-    them are kept is the policy's business.
+    them are kept is the policy's business. `provider` and `plain` (whether it is no stream) are
+    told where only the reply can: for a function nobody knows beforehand what it returns.
     """
 
     flaw: str | None = None
@@ -106,6 +107,8 @@ class Reading:
     model: str | None = None
     usage: Usage | None = None
     text: str | None = None
+    provider: str | None = None
+    plain: bool = False
 
 
 class Reader(Protocol):
@@ -157,7 +160,8 @@ class Entry:
     """What was answered, as it arrived, and what is known about it.
 
     Attributes named like the fields of `llm-cache list --json`. Times (`*_at`) are seconds since
-    the epoch, `latency_ms` is how long the upstream took for the whole reply, `size_bytes` what the
+    the epoch, `model` is the one that was asked for and `answered_model` what the reply called itself
+    (`gpt-4` and `gpt-4-0613`), `latency_ms` is how long the upstream took for the whole reply, `size_bytes` what the
     record takes in the store, `cost_usd` None while unknown. `request`, `response` and `text` are
     readable views that `LLMCache.get` and `entries` fill in; the hit path leaves them None.
     """
@@ -180,6 +184,7 @@ class Entry:
     hits: int = 0
     last_hit_at: float | None = None
     size_bytes: int = 0
+    answered_model: str | None = None
     request: object = field(default=None, compare=False)
     response: object = field(default=None, compare=False)
     text: str | None = field(default=None, compare=False)

@@ -68,7 +68,11 @@ def public_url(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return ""
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    host = parts.netloc.rpartition("@")[2]
+    if not host and parts.scheme:
+        # A function without a provider; `urlunsplit` would drop the slashes.
+        return f"{parts.scheme}://{parts.path}"
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,18 +159,19 @@ class Recorder:
         return Entry(
             key=self._about.key,
             kind=self._kind,
-            provider=self._endpoint.provider,
-            model=reading.model or self._endpoint.model,
+            provider=self._endpoint.provider or reading.provider or "",
+            model=self._endpoint.model or reading.model or "",
             endpoint=self._endpoint.path,
             namespace=self._policy.namespace,
             head=shared_head(self._sent.head),
             frames=tuple(self._frames),
-            stream=self._endpoint.stream and not content_type.startswith("application/json"),
+            stream=self._endpoint.stream and not reading.plain and not content_type.startswith("application/json"),
             created_at=at,
             expires_at=None if ttl_s is None else at + ttl_s,
             asked=asked(self._request, self._endpoint, self._policy),
             usage=reading.usage,
             latency_ms=latency_ms,
+            answered_model=reading.model,
         )
 
     def abandoned(self) -> Refused:

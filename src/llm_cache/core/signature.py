@@ -113,6 +113,26 @@ def sign_value(endpoint: Endpoint, model: str, data: object, policy: Policy) -> 
     return _signature(b"body", canonical.write({"model": model, "request": counted}), rest)
 
 
+def sign_call(endpoint: Endpoint, body: bytes, policy: Policy) -> Signature:
+    """The signature of a decorated function's call; `call_body` makes the body."""
+    rest = _envelope(
+        "call", endpoint.upstream, endpoint.path, (), (),
+        policy.namespace, policy.scope, policy.sample,
+    )  # fmt: skip
+    return _signature(b"body", body, rest)
+
+
+def call_body(arguments: bytes, code: bytes, model: str) -> bytes:
+    """What of a call decides its answer, as canonical JSON.
+
+    Args:
+        arguments: an object with every argument that counts, as canonical JSON, types included.
+        code: the digest of the function, or what its author gave in its place, as canonical JSON.
+        model: the model that the decorator names, `""` if none.
+    """
+    return b'{"arguments":%b,"code":%b,"model":%b}' % (arguments, code, canonical.write(model))
+
+
 def sign_named(name: str, policy: Policy) -> Signature:
     """The signature of an explicit key: it alone decides, with namespace, scope and sample."""
     rest = _envelope("value", "", "", (), (), policy.namespace, policy.scope, policy.sample)
@@ -134,6 +154,9 @@ def _counted(value: object, endpoint: Endpoint, policy: Policy) -> object:
     if not isinstance(value, dict):
         return value
     left_out = endpoint.outside | policy.ignore_fields
+    if "stream" in left_out:
+        # It decides what kind of bytes the answer is: nobody could read the other kind.
+        left_out -= {"stream"}
     # `"stream": false` equals absence; every other default counts (specification, "body").
     counted = {
         name: member
@@ -147,7 +170,8 @@ def _semantic(headers: Headers) -> Headers:
     found: dict[str, list[str]] = {}
     for name, value in headers:
         if name in HEADERS:
-            found.setdefault(name, []).extend(part.strip() for part in value.split(","))
+            # Optional white space is these two (RFC 9110, 5.6.3); Python would strip more.
+            found.setdefault(name, []).extend(part.strip(" \t") for part in value.split(","))
     return tuple(sorted((name, ",".join(parts)) for name, parts in found.items()))
 
 

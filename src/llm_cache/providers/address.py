@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_plus, unquote_to_bytes, urlsplit
 
@@ -20,6 +21,7 @@ CREDENTIALS = frozenset(
 
 _PORTS = {"https": 443, "http": 80}
 _PCHAR = "!$&'()*+,;=:@"  # RFC 3986, 3.3; with the unreserved characters, which are never quoted
+_NORMAL = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*")
 
 
 class Address(NamedTuple):
@@ -56,9 +58,11 @@ def address(url: str) -> Address | None:
 
 def normal_path(path: str) -> str:
     """The path with one spelling for each character: `%2D` and `-` are one, `%2F` and `/` are two."""
-    if "%" not in path and path.isascii():
+    if _NORMAL.fullmatch(path):
         return path
-    return "/".join(quote_from_bytes(unquote_to_bytes(segment), safe=_PCHAR) for segment in path.split("/"))
+    # A path that a person writes by hand may hold anything, half a surrogate pair included.
+    segments = path.encode("utf-8", "surrogatepass").split(b"/")
+    return "/".join([quote_from_bytes(unquote_to_bytes(segment), safe=_PCHAR) for segment in segments])
 
 
 def counting_query(query: str) -> tuple[tuple[str, str], ...]:
@@ -68,7 +72,12 @@ def counting_query(query: str) -> tuple[tuple[str, str], ...]:
     """
     parts = [part.partition("=") for part in query.split("&") if part]
     pairs = [(_decoded(name), _decoded(value)) for name, _, value in parts]
-    return tuple(sorted((pair for pair in pairs if pair[0].lower() not in CREDENTIALS), key=lambda pair: pair[0]))
+    return tuple(sorted((pair for pair in pairs if not _credential(pair[0])), key=lambda pair: pair[0]))
+
+
+def _credential(name: str) -> bool:
+    # Of ASCII letters only: to Unicode the Kelvin sign is a k.
+    return name.isascii() and name.lower() in CREDENTIALS
 
 
 def _decoded(text: str) -> str:

@@ -14,9 +14,9 @@ class Vendor(NamedTuple):
     """A vendor.
 
     Attributes:
-        name: for people, for `/<name>/…` at the proxy, and in the key of calls to `bases`.
+        name: for people, and for `/<name>/…` at the proxy.
         bases: its own addresses. The first is the proxy's upstream; the others are where it speaks
-            other formats. The table is part of the key specification: a changed base is a changed key.
+            other formats. What is in the key for them is `own.py`'s business.
         prices: its id in genai-prices.
         hosts: further `host` or `host:port` patterns that are this vendor's, for its name only.
         keys: how its API keys begin, where that tells it from every other vendor.

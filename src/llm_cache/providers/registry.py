@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from llm_cache.core.model import Endpoint, Request
 from llm_cache.providers import anthropic, openai
-from llm_cache.providers.address import Address, address, counting_query, normal_path
-from llm_cache.providers.compatible import VENDORS, vendor_of
+from llm_cache.providers.address import address, counting_query, normal_path
+from llm_cache.providers.compatible import vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
+from llm_cache.providers.own import upstream_of
 from llm_cache.providers.upstreams import detect
 
 FORMATS: tuple[Format, ...] = (*anthropic.FORMATS, *openai.FORMATS)
@@ -100,7 +101,7 @@ def _places(url: str) -> tuple[_Place, ...]:
     vendor = vendor_of(at.host, at.odd_port)
     found = ((form, form.match(at.path)) for form in FORMATS)
     return tuple(
-        _Place(form, match, _upstream(at, match), query, vendor, at.path, at.query)
+        _Place(form, match, upstream_of(at, match.prefix), query, vendor, at.path, at.query)
         for form, match in found
         if match is not None
     )
@@ -121,22 +122,3 @@ def _endpoint(place: _Place, provider: str, model: str, stream: bool, count: int
         unmark=form.unmark,
         uncacheable=uncacheable,
     )
-
-
-def _upstream(at: Address, match: Match) -> str:
-    """The vendor's name at its own address, else host, port and what stands before the endpoint."""
-    vendor = _OWN.get((at.scheme, at.host, at.port, match.prefix))
-    return vendor if vendor is not None else f"{at.host}:{at.port}{match.prefix}"
-
-
-def _own_addresses() -> dict[tuple[str, str, int, str], str]:
-    found = {}
-    for vendor in VENDORS:
-        for base in vendor.bases:
-            at = address(base)
-            if at is not None and at.scheme == "https":
-                found[at.scheme, at.host, at.port, at.path.removesuffix("/v1")] = vendor.name
-    return found
-
-
-_OWN = _own_addresses()

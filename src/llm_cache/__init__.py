@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
+    from llm_cache.clients.decorator import cached_call
     from llm_cache.clients.options import last_call, options
     from llm_cache.clients.value_call import hash_request
     from llm_cache.clients.wrap import wrap, wrap_anthropic, wrap_openai
@@ -44,6 +45,7 @@ __all__ = [
     "StoreBusy",
     "StoreError",
     "UncacheableError",
+    "cached_call",
     "get_config",
     "hash_request",
     "last_call",
@@ -55,6 +57,7 @@ __all__ = [
 
 _HOMES = {
     "LLMCache": "clients.cache",
+    "cached_call": "clients.decorator",
     "hash_request": "clients.value_call",
     "last_call": "clients.options",
     "options": "clients.options",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from llm_cache.clients.call_reader import has_values, shown
 from llm_cache.clients.values import VALUE_HEAD
 from llm_cache.codec.values import encode_value, viewable
 from llm_cache.core.effects import Sent
@@ -92,7 +93,8 @@ def entries(
     limit: int | None,
 ) -> Iterator[Entry]:
     """The entries that match, newest first; records that cannot be read are passed over."""
-    engine.ledger.flush()
+    # Also what is still unpriced is priced now: whoever reads entries wants to know what they cost.
+    engine.ledger.account(lenient=True)
     where = Filter(provider=provider, model=model, namespace=namespace)
     for row in engine.store.scan(where, limit):
         try:
@@ -150,6 +152,8 @@ def seen(engine: Engine, row: Row) -> Entry:
     request = None if asked is None else _readable(asked.body)
     if entry.kind == "http":
         response = _readable(entry.body)
+    elif entry.kind == "call":
+        response = shown(entry) if has_values(entry) else _readable(entry.body)
     else:
         views = [viewable(frame.data) for frame in entry.frames]
         response = views if entry.stream else (views[0] if views else None)

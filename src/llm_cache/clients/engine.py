@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llm_cache.clients import explaining
+from llm_cache.clients.call_reader import CallReader
 from llm_cache.clients.options import Layer, current_layer
 from llm_cache.clients.values import value_endpoint
 from llm_cache.codec.codec import Codec
@@ -23,15 +25,13 @@ from llm_cache.runtime.access import Access
 from llm_cache.runtime.registry import flights_at
 from llm_cache.runtime.world import World
 from llm_cache.runtime.writer import writer
-from llm_cache.stores.base import Filter
 from llm_cache.stores.registry import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_cache.config import Settings
-    from llm_cache.core.model import Entry, Request
-    from llm_cache.core.signature import Signature
+    from llm_cache.core.model import Entry, Reader, Request
     from llm_cache.stores.base import Backend
 
 MEGABYTE = 1024 * 1024
@@ -81,8 +81,10 @@ class Engine:
             writer(),
             self.ledger,
             write_timeout_s=settings.write_timeout_ms / 1000,
+            read_timeout_s=settings.read_timeout_ms / 1000,
             memory_bytes=int(settings.memory_mb * MEGABYTE),
         )
+        self.ledger.priced = self.access.forget
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the
         # collector may run this anywhere, under any lock; the thread is waited for after all finalizers have run.
         self._finalizer = weakref.finalize(self, writer().post, partial(_close, self.ledger, self.store))
@@ -126,27 +128,21 @@ class Engine:
 
     def explain(self, ask: Ask) -> str:
         """The stored request nearest to one that missed, and what differs, as text."""
-        endpoint, signature = ask.endpoint, ask.signature
-        if endpoint is None or signature is None or ask.kind != "http":
-            return ""
-
-        def resign(stored: Request) -> Signature | None:
-            body = loads(stored.body)
-            theirs = recognise(stored, body.value)
-            return None if theirs is None else sign(stored, body, theirs, ask.policy)
-
-        where = Filter(endpoint=endpoint.path, namespace=ask.policy.namespace)
-        return self.access.explain(signature, where, resign)
+        return explaining.explain(self, ask)
 
     def text(self, entry: Entry, asked: Request | None) -> str | None:
         """What the model said, as far as the entry's format is known."""
-        if entry.kind == "http":
-            endpoint = None if asked is None else recognise(asked, loads(asked.body).value)
+        reader: Reader
+        if entry.kind == "call":
+            reader = CallReader(entry.head)
         else:
-            endpoint = value_endpoint(entry.provider, entry.model, entry.endpoint, entry.stream)
-        if endpoint is None:
-            return None
-        reader = endpoint.reader(entry.head)
+            if entry.kind == "http":
+                endpoint = None if asked is None else recognise(asked, loads(asked.body).value)
+            else:
+                endpoint = value_endpoint(entry.provider, entry.model, entry.endpoint, entry.stream)
+            if endpoint is None:
+                return None
+            reader = endpoint.reader(entry.head)
         for frame in entry.frames:
             reader.feed(frame.data)
         return reader.finish().text

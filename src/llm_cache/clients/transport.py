@@ -116,7 +116,7 @@ def _pairs(headers: Any) -> Headers:
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.raw)
 
 
-def _own(error: Exception, source: Any, library: Any, request: Any) -> Exception:
+def own_error(error: Exception, source: Any, library: Any, request: Any) -> Exception:
     """The error in the words of the caller's own library; the leader's is its own already.
 
     A fetch may be led by a client of the other library; and one exception object must not be
@@ -179,7 +179,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
             except StopIteration:
                 raise
             except Exception as error:
-                raise _own(error, self._source, library, self._request) from error
+                raise own_error(error, self._source, library, self._request) from error
 
         def close(self) -> None:
             close = getattr(self._source, "close", None)
@@ -208,7 +208,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
             except StopAsyncIteration:
                 raise
             except Exception as error:
-                raise _own(error, self._source, library, self._request) from error
+                raise own_error(error, self._source, library, self._request) from error
 
         async def aclose(self) -> None:
             if self._pieces is None:

@@ -10,13 +10,14 @@ from llm_cache.core.canonical import NotCanonical
 from llm_cache.core.plan import Ask, Replay
 from llm_cache.core.policy import Policy
 from llm_cache.core.signature import Signature, sign_named, sign_value
-from llm_cache.errors import UncacheableError
+from llm_cache.errors import EntryError, UncacheableError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from llm_cache.clients.engine import Engine
     from llm_cache.core.events import Event
+    from llm_cache.core.model import Entry
     from llm_cache.runtime import aio, sync
 
 
@@ -47,9 +48,15 @@ class ValueCall:
             signature,
             None,
             "value",
-            self._kept.verify,
+            self._verify,
         )
         self._last = LastCall("miss", signature.key, engine.ledger.price)
+
+    def _verify(self, entry: Entry) -> None:
+        if entry.stream is not self._stream:
+            # The key does not tell them apart, and the first value of a stream is not its answer.
+            raise EntryError(f"the entry {entry.key[:12]}… holds {'a stream' if entry.stream else 'one value'}")
+        self._kept.verify(entry)
 
     def tell(self, event: Event) -> None:
         """Pass an event on to the ledger, and to whoever asks about this very call."""

@@ -115,15 +115,25 @@ def value_endpoint(provider: str, model: str, path: str, stream: bool) -> Endpoi
     )
 
 
-def _encode(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """A value as bytes.
+
+    Raises:
+        Unkeepable: it cannot be. The log has one warning for its type.
+    """
     try:
         return encode_value(value)
     except UncacheableError as error:
-        name = f"{type(value).__module__}.{type(value).__qualname__}"
-        if name not in _warned:
-            _warned.add(name)
-            _log.warning("a result of type %s is returned and not kept: %s", name, error)
-        raise Unkeepable(value) from None
+        raise unkeepable(value, str(error)) from None
+
+
+def unkeepable(value: object, why: str) -> Unkeepable:
+    """What to raise for a value that cannot be kept. The log has one warning for its type."""
+    name = f"{type(value).__module__}.{type(value).__qualname__}"
+    if name not in _warned:
+        _warned.add(name)
+        _log.warning("a result of type %s is returned and not kept: %s", name, why)
+    return Unkeepable(value)
 
 
 class Fetched:
@@ -133,7 +143,7 @@ class Fetched:
 
     def __init__(self, value: object) -> None:
         self.value = value
-        self._data = _encode(value)
+        self._data = encoded(value)
 
     def chunks(self) -> Iterator[bytes]:
         """The one encoded value."""
@@ -151,16 +161,23 @@ class FetchedStream:
     def __init__(self, values: Any) -> None:
         self.values = iter(values)
         self._source = values
+        self._left = False
 
     def chunks(self) -> Iterator[bytes]:
         """Each value encoded. Raises `Unkeepable` with the first that cannot be."""
         for value in self.values:
-            yield _encode(value)
+            try:
+                data = encoded(value)
+            except Unkeepable:
+                # From here on the stream is its owner's alone.
+                self._left = True
+                raise
+            yield data
 
     def close(self) -> None:
-        """Let go of the stream, if it can be."""
+        """Let go of the stream, if it can be and is not its owner's."""
         close = getattr(self._source, "close", None)
-        if close is not None:
+        if close is not None and not self._left:
             close()
 
 
@@ -183,16 +200,22 @@ class AsyncFetchedStream:
     def __init__(self, values: Any) -> None:
         self.values: AsyncIterator[Any] = aiter(values) if hasattr(values, "__aiter__") else _in_turn(values)
         self._source = values
+        self._left = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Each value encoded. Raises `Unkeepable` with the first that cannot be."""
         async for value in self.values:
-            yield _encode(value)
+            try:
+                data = encoded(value)
+            except Unkeepable:
+                self._left = True
+                raise
+            yield data
 
     async def close(self) -> None:
-        """Let go of the stream, if it can be."""
+        """Let go of the stream, if it can be and is not its owner's."""
         close = getattr(self._source, "aclose", None) or getattr(self._source, "close", None)
-        if close is not None:
+        if close is not None and not self._left:
             closing = close()
             if hasattr(closing, "__await__"):
                 await closing

@@ -1,0 +1,202 @@
+"""Finds the syntax tree of a live function or class, and makes sure that it is of the code that runs. It runs nothing.
+
+A file may have been edited since it was imported, and other tools rewrite code on its way in; then the text on disk is
+not what runs. So what is found is compiled and compared, and what differs has no source.
+"""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import copy
+import inspect
+import linecache
+from collections.abc import Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+from llm_cache.clients.syntax import Definition
+
+_FUTURE = 0
+for _name in __future__.all_feature_names:
+    _FUTURE |= getattr(__future__, _name).compiler_flag
+_MOST_FILES = 16
+_FAR = 10_000_000
+"""More lines than any file has."""
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+class _File:
+    """A file that has been parsed."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.body = ast.parse("".join(lines)).body
+        self._codes: dict[tuple[int, int], list[CodeType]] = {}
+
+    def codes(self, place: int, flags: int) -> list[CodeType]:
+        """What the statement at that place compiles to, nested code included."""
+        key = place, flags & _FUTURE
+        if key not in self._codes:
+            self._codes[key] = _compiled(self.body[place], flags)
+        return self._codes[key]
+
+
+_files: dict[str, _File] = {}
+
+
+def tree_of(function: FunctionType) -> Definition | None:
+    """The tree of the code that this function runs, or None if there is no such source."""
+    code = function.__code__
+    for _ in range(2):
+        file = _parsed(code.co_filename, function.__globals__, code)
+        if file is not None:
+            for place, statement in enumerate(file.body):
+                if _first(statement) <= code.co_firstlineno <= (statement.end_lineno or 0):
+                    found = _matching(file, place, code)
+                    if found is not None:
+                        return found
+        # Perhaps what is remembered of the file is from before it was loaded again.
+        linecache.checkcache(code.co_filename)
+    return None
+
+
+def class_tree_of(cls: type) -> ast.ClassDef | None:
+    """The tree of a class, or None if there is no source with its methods."""
+    functions = [function for value in vars(cls).values() if (function := _plain(value)) is not None]
+    functions = [each for each in functions if each.__qualname__.rpartition(".")[0] == cls.__qualname__]
+    try:
+        name = inspect.getfile(cls)
+    except (TypeError, OSError):
+        # A notebook's module has no file. What dataclasses and others generate is compiled from strings.
+        name = next((f.__code__.co_filename for f in functions if f.__code__.co_filename != "<string>"), "")
+    functions = [each for each in functions if each.__code__.co_filename == name]
+    file = _parsed(name, functions[0].__globals__ if functions else {}, None)
+    if file is None:
+        return None
+    path = [part for part in cls.__qualname__.split(".") if part != "<locals>"]
+    for place in reversed(range(len(file.body))):
+        for node in _named(file.body[place], path):
+            if _is_of(node, functions, file, place) and _fields(node) == list(vars(cls).get("__annotations__", {})):
+                return node
+    return None
+
+
+def _is_of(node: ast.ClassDef, functions: list[FunctionType], file: _File, place: int) -> bool:
+    first, last = _first(node), node.end_lineno or 0
+    for function in functions:
+        code = function.__code__
+        if not first <= code.co_firstlineno <= last or code not in file.codes(place, code.co_flags):
+            return False
+    return True
+
+
+def _fields(node: ast.ClassDef) -> list[str]:
+    annotated = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+    return list(dict.fromkeys(target.id for target in annotated if isinstance(target, ast.Name)))
+
+
+def _plain(value: Any) -> FunctionType | None:
+    if isinstance(value, property):
+        value = value.fget
+    elif isinstance(value, (classmethod, staticmethod)):
+        value = value.__func__
+    return value if type(value) is FunctionType else None
+
+
+def _parsed(name: str, namespace: dict[str, Any], code: CodeType | None) -> _File | None:
+    lines = linecache.getlines(name, namespace)
+    if not lines and code is not None:
+        try:
+            # Newer prompts keep what was typed under the code itself.
+            lines = inspect.findsource(code)[0]
+        except (OSError, TypeError, IndexError):
+            return None
+    kept = _files.get(name)
+    if kept is not None and (kept.lines is lines or kept.lines == lines):
+        return kept
+    if not lines:
+        return None
+    try:
+        file = _File(lines)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    while len(_files) >= _MOST_FILES:
+        _files.pop(next(iter(_files)), None)
+    _files[name] = file
+    return file
+
+
+def _first(statement: Any) -> int:
+    """The first line, decorators included: what code calls its first line."""
+    return int(min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))]))
+
+
+def _candidates(statement: ast.stmt, code: CodeType) -> list[Any]:
+    return [
+        node
+        for node in ast.walk(statement)
+        if isinstance(node, _FUNCTIONS)
+        and getattr(node, "name", "<lambda>") == code.co_name
+        and _first(node) == code.co_firstlineno
+    ]
+
+
+def _matching(file: _File, place: int, code: CodeType) -> Definition | None:
+    """The definition in a statement whose code is this one."""
+    statement = file.body[place]
+    found: list[Definition] = _candidates(statement, code)
+    if len(found) == 1:
+        return found[0] if code in file.codes(place, code.co_flags) else None
+    for number, node in enumerate(found):
+        # Several on one line: each in turn is moved far away, to see what it compiles to.
+        moved = copy.deepcopy(statement)
+        ast.increment_lineno(_candidates(moved, code)[number], _FAR)
+        if any(each.co_firstlineno > _FAR and _same(each, code) for each in _compiled(moved, code.co_flags)):
+            return node
+    return None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two pieces of code, or two constants, are equal but for the lines they stand on."""
+    if type(one) is not type(other):
+        return False
+    if not isinstance(one, CodeType):
+        return bool(one == other)
+    names = ("co_name", "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars", "co_flags", "co_argcount",
+             "co_posonlyargcount", "co_kwonlyargcount")  # fmt: skip
+    return (
+        all(getattr(one, name) == getattr(other, name) for name in names)
+        and len(one.co_consts) == len(other.co_consts)
+        and all(map(_same, one.co_consts, other.co_consts))
+    )
+
+
+def _compiled(statement: ast.stmt, flags: int) -> list[CodeType]:
+    try:
+        module = compile(ast.Module([statement], []), "<compared>", "exec", flags=flags & _FUTURE, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return list(_nested(module))
+
+
+def _nested(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _nested(constant)
+
+
+def _named(node: ast.AST, path: list[str]) -> Iterator[ast.ClassDef]:
+    """The classes of that qualified name in a statement."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if node.name != path[0]:
+            return
+        if len(path) == 1:
+            if isinstance(node, ast.ClassDef):
+                yield node
+            return
+        path = path[1:]
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+            yield from _named(child, path)

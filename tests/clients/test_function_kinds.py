@@ -1,0 +1,151 @@
+"""Promise 2 for functions: methods, cycles, lambdas, wrappers, and functions whose source cannot be had."""
+
+from __future__ import annotations
+
+import linecache
+import textwrap
+from pathlib import Path
+
+from llm_cache.clients.function_digest import digest
+
+from .test_function_digest import changed, of
+
+
+def test_methods_count_with_what_they_take_from_their_class(write_module):
+    source = """
+        class Base:
+            HEAD = "Hi "
+            def head(self): return self.HEAD
+            def tail(self): return "."
+        class Agent(Base):
+            def tail(self): return super().tail() + "!"
+            @property
+            def both(self): return self.head() + self.tail()
+            def ask(self, x): return self.both + x
+            def other(self): return 1
+    """
+    module = write_module(source)
+
+    def of_method(text):
+        made = write_module(text)
+        return digest(made.Agent.ask, made.Agent)
+
+    first = digest(module.Agent.ask, module.Agent)
+    assert of_method(changed("return 1", "return 2", source)) == first
+    for old, new in (('"Hi "', '"Ho "'), ('"."', '","'), ('"!"', '"?"'), ("self.head() + self", "self.head() * self")):
+        assert of_method(changed(old, new, source)) != first
+    module.Agent.HEAD = "Hey "
+    assert digest(module.Agent.ask, module.Agent) != first
+
+
+def test_cycles_end(write_module):
+    module = write_module("""
+        def even(n): return n == 0 or odd(n - 1)
+        def odd(n): return n != 0 and even(n - 1)
+        LOOP = []
+        LOOP.append(LOOP)
+        class Node:
+            def make(self): return Node(), Leaf()
+        class Leaf(Node): pass
+        def ask(n): return even(n), LOOP, Node(), ask
+    """)
+    assert len(digest(module.ask)) == 64
+    assert digest(module.even) != digest(module.odd)
+
+
+def test_lambdas_on_one_line_are_told_apart(write_module):
+    module = write_module("""
+        a, b, c = lambda x: x + 1, lambda x: x + 2, lambda x, y=2: x
+        def make(n): return [lambda x: (x, n), lambda x: (n, x)]
+    """)
+    assert len({digest(f) for f in (module.a, module.b, module.c, *module.make(1), *module.make(2))}) == 7
+
+
+def test_two_functions_of_one_text_differ_only_by_name(write_module):
+    module = write_module("""
+        def f(x): return x
+        def g(x): return x
+    """)
+    assert digest(module.f) == digest(module.g)
+
+
+def test_a_file_that_was_edited_since_it_was_imported_is_not_believed(write_module):
+    module = write_module("def ask(x):\n    return 'one'\n")
+    right = digest(module.ask)
+    Path(module.__file__).write_text("def ask(x):\n    return 'two'\n", encoding="utf-8")
+    linecache.clearcache()
+    stale = digest(FunctionOf(module.ask))
+    assert stale != digest(write_module("def ask(x):\n    return 'two'\n").ask)
+    assert stale != right
+
+
+def FunctionOf(function):  # noqa: N802
+    """The same function with code of its own, as if nobody had looked for its source yet."""
+    import types
+
+    return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+
+
+def test_without_source_the_code_object_counts():
+    def made(source, name="ask"):
+        space = {"__name__": "program"}
+        exec(compile(textwrap.dedent(source), "<string>", "exec"), space)
+        return space[name]
+
+    source = """
+        WORD = "one"
+        calls = []
+        def helper(x): return x + WORD
+        class Thing:
+            limit = 3
+            def get(self): return self.limit
+        def ask(x):
+            calls.append(x)
+            return helper(x), Thing().get()
+    """
+    first = made(source)
+    assert digest(first) == digest(made(source))
+    for old, new in (
+        ("x + WORD", "WORD + x"),
+        ('"one"', '"two"'),
+        ("limit = 3", "limit = 4"),
+        ("ask(x)", "ask(y, x=1)"),
+    ):
+        assert digest(made(changed(old, new, source))) != digest(first)
+    before = digest(first)
+    first("a")
+    assert digest(first) == before
+    first.__globals__["WORD"] = "three"
+    assert digest(first) != before
+
+
+def test_wrappers_of_the_module_count_and_those_of_others_are_looked_through(write_module):
+    source = """
+        import functools
+        def prefixed(text):
+            def decorate(function):
+                @functools.wraps(function)
+                def wrapper(*args): return text + function(*args)
+                return wrapper
+            return decorate
+        @prefixed("a")
+        @functools.lru_cache(maxsize=3)
+        def ask(x): return x
+    """
+    first = of(write_module, source)
+    assert of(write_module, changed('prefixed("a")', 'prefixed("b")', source)) != first
+    assert of(write_module, changed("text + function", "function", source)) != first
+    assert of(write_module, changed("return x", "return x * 2", source)) != first
+    assert of(write_module, changed("maxsize=3", "maxsize=4", source)) == first
+
+
+def test_objects_that_answer_for_others_are_not_asked(write_module):
+    module = write_module("""
+        class Proxy:
+            @property
+            def __class__(self): raise RuntimeError("outside of a context")
+            def __getattr__(self, name): raise RuntimeError(name)
+        proxy = Proxy()
+        def ask(x): return proxy.x.y, proxy
+    """)
+    assert len(digest(module.ask)) == 64

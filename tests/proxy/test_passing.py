@@ -197,3 +197,13 @@ def test_an_upload_that_is_broken_off_is_broken_off_upstream(upstream: FakeUpstr
         upstream.wait_until(lambda up: up.open_connections == 1)
     upstream.wait_until(lambda up: up.open_connections == 0)
     assert upstream.count() == 0, "half a request is none"
+
+
+def test_the_proxy_keeps_no_cookies(upstream: FakeUpstream, database: str) -> None:
+    upstream.reply("*", Reply(json={}, headers={"set-cookie": "session=somebody; Path=/"}))
+    # By name, since HTTP clients keep no cookies of bare addresses anyway.
+    with running(f"http://localhost:{upstream.port}", database_url=database) as proxy:
+        assert proxy.get("/v1/models").headers["set-cookie"]
+        proxy.get("/v1/models")
+        proxy.ask()
+    assert [received.header("cookie") for received in upstream.requests] == [None] * 3

@@ -168,7 +168,7 @@ def test_a_stream_that_breaks_off_is_broken_off(reset: bool, upstream: FakeUpstr
     upstream.reply(CHAT, replace(openai_chat_stream(["a", "b", "c"]), break_after_chunks=2, reset=reset))
     for _ in range(2):
         got = b""
-        with pytest.raises(httpx.RemoteProtocolError), call(proxy) as answer:  # noqa: PT012 - it raises where it is read
+        with pytest.raises(httpx.RemoteProtocolError), call(proxy) as answer:
             for data in answer.iter_raw():
                 got += data
         if not reset:  # which takes what the kernel still holds along

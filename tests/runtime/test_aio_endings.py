@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 
@@ -78,6 +79,16 @@ async def test_a_leader_cancelled_before_the_head_leaves_the_fetch_to_the_follow
     assert stage.source.sends == 1
     assert stage.stored == [BODY]
     stage.rests()
+
+
+async def test_when_a_fetch_dies_whose_leader_was_cancelled_a_follower_succeeds_it_at_once():
+    gate = asyncio.Event()
+    stage = Stage(Script(gate, OSError("refused"), OK), Script(*WHOLE))
+    leader, others = await led(stage, 3)
+    assert await cancelled(leader)
+    gate.set()
+    assert await asyncio.wait_for(asyncio.gather(*others), 5) == [BODY] * 3
+    assert stage.source.sends == 2
 
 
 async def test_a_leader_cancelled_after_the_head_leaves_the_fetch_to_the_followers():
@@ -201,6 +212,21 @@ async def test_a_reader_that_is_dropped_unread_lands_and_lets_go_of_the_upstream
     stage.ear.balance(calls=1, fetches=1)
 
 
+async def test_a_fetch_that_was_abandoned_or_broke_has_no_seat_for_anybody():
+    for script in (Script(*WHOLE), Script(b"a\n", OSError("reset"))):
+        stage = Stage(script)
+        reader = await stage.arun()
+        flight = reader._flight
+        await anext(reader)
+        assert flight.sit() is not None
+        flight.leave(1)
+        with contextlib.suppress(OSError):
+            await anext(reader)
+        await reader.aclose()
+        assert flight.dead
+        assert flight.sit() is None
+
+
 async def test_a_leader_that_is_dropped_leaves_the_fetch_to_those_who_follow():
     stage = Stage()
     reader, follower = await stage.arun(), await stage.arun()
@@ -309,6 +335,7 @@ async def test_when_what_is_left_over_is_served_the_failed_reply_is_closed_and_t
     assert isinstance(outcome, Replay)
     assert outcome.stale
     stage.rests()
+    assert bool(stage.world.flights._failed_until) == (isinstance(failure[0], Head) and not policy)
 
 
 async def test_a_stale_answer_is_fetched_anew_once_behind_all_who_get_it():

@@ -11,7 +11,7 @@ from llm_cache.core.events import Bypassed, Dropped, Hit, Joined, Missed, Stored
 from llm_cache.core.model import Head
 from llm_cache.core.plan import Pass, Replay
 from llm_cache.core.policy import Mode, Policy
-from tests.core.making import endpoint
+from tests.core.making import KEY, endpoint
 from tests.runtime.staging import WHOLE, Gate, Script, Stage, abody, asettled
 from tests.runtime.test_sync_flights import SHY, seats
 
@@ -145,6 +145,7 @@ async def test_another_head_is_shared_with_equal_credentials_and_others_call_at_
     assert [await abody(reader) for reader in readers] == [b"no\n", b"no\n", b"no, you\n", b"no, you\n"]
     assert stage.source.sends == 3
     stage.ear.balance(calls=4, fetches=3)
+    assert KEY in stage.world.flights._failed_until
     later = [await stage.arun() for _ in range(2)]
     assert [reader.follows for reader in later] == [False, False]
     for reader in later:
@@ -161,7 +162,7 @@ async def test_a_call_inside_its_own_fetch_does_not_wait_for_itself():
             return await Stage(Script(OK, b"outer\nEND\n")).source.asend(request)
 
     stage = Stage()
-    assert await stage.acall(source=Outer()) == b"outer\nEND\n"
+    assert await asyncio.wait_for(stage.acall(source=Outer()), 5) == b"outer\nEND\n"
     assert inner == [BODY]
 
 

@@ -80,6 +80,23 @@ def test_who_waits_for_a_loop_that_is_closed_is_let_go():
     assert waiting.join() == [BODY]
 
 
+def test_a_loop_that_is_closed_while_an_answer_is_saved_disturbs_nobody_and_loses_nothing():
+    gate = Gate()
+    stage = Stage()
+    put = stage.store.put
+    stage.store.put = lambda row: gate.wait() or put(row)
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(stage.acall())
+    loop.run_until_complete(asettled(lambda: stage.source.sends == 1))
+    loop.run_until_complete(asyncio.sleep(0.02))
+    task._log_destroy_pending = False
+    loop.close()
+    del task
+    gate.open()
+    settled(lambda: stage.stored == [BODY])
+    assert isinstance(stage.run(), Replay)
+
+
 def test_a_reader_of_a_closed_loop_that_is_dropped_is_told_and_disturbs_nobody():
     stage = Stage(Script(b"a\n", asyncio.Event()), Script(*WHOLE))
     loop = asyncio.new_event_loop()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import time
 
 from llm_cache.core.events import Dropped
 from llm_cache.core.policy import Policy
-from tests.runtime.staging import PATIENCE_S, Script, Stage, abody, asettled, body, settled, thread
+from tests.runtime.staging import PATIENCE_S, Crowd, Script, Stage, abody, asettled, body, settled, thread
 
 CHUNKS = [b"%03d------\n" % number for number in range(100)] + [b"END\n"]
 WHOLE = b"".join(CHUNKS)
@@ -44,6 +45,34 @@ def test_past_the_limit_the_fast_thread_waits_until_the_slow_one_has_read():
     assert stage.source.sends == 1
     assert [event.reason for event in stage.ear.of(Dropped)] == ["too_large"]
     stage.rests()
+
+
+def test_each_chunk_that_the_slowest_reads_lets_the_fastest_one_on():
+    stage = narrow()
+    slow, fast = stage.run(), stage.run()
+    reading = thread(lambda: body(fast))
+    tape = slow._flight._tape
+    for _ in range(5):
+        settled(lambda: tape.crowded, within_s=5)
+        next(slow)
+    settled(lambda: tape.crowded, within_s=5)
+    assert body(slow) == b"".join(CHUNKS[5:])
+    assert reading.join() == [WHOLE]
+
+
+def test_readers_that_overtake_each_other_do_not_wait_for_each_other():
+    """The fastest goes to sleep; when it wakes it may be the slowest, with something to read, and must not sleep on."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for _ in range(10):
+            stage = narrow(max_entry_bytes=10)
+            readers = [stage.run() for _ in range(3)]
+            began = time.monotonic()
+            assert Crowd(3, lambda number, readers=readers: body(readers[number])).join() == [WHOLE] * 3
+            assert time.monotonic() - began < PATIENCE_S / 2
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_past_the_limit_nobody_may_join():

@@ -174,6 +174,15 @@ def test_a_follower_that_is_stopped_while_it_waits_gives_its_seat_up(monkeypatch
     stage.rests()
 
 
+def test_a_follower_that_is_stopped_while_it_pulls_the_first_byte_is_an_error_for_the_others():
+    stage = Stage(Script(KeyboardInterrupt(), *WHOLE))
+    leader = stage.run()
+    with pytest.raises(KeyboardInterrupt):
+        stage.run()
+    assert isinstance(thread(lambda: next(leader, "a clean end")).join()[0], ConnectionError)
+    stage.rests()
+
+
 def test_a_thread_stopped_between_deciding_to_pull_and_pulling_stops_nobody_else(monkeypatch):
     stage = Stage()
     readers = [stage.run(), stage.run()]

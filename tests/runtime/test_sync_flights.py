@@ -85,6 +85,20 @@ def test_a_leader_that_never_reads_and_never_closes_delays_nobody():
     stage.ear.balance(calls=6, fetches=1)
 
 
+def test_a_leader_that_never_reads_delays_not_even_those_who_wait_for_its_head():
+    gate = Gate()
+    stage = Stage(Script(gate, OK_HEAD, *WHOLE))
+    leader = thread(stage.run)
+    settled(lambda: stage.source.sends == 1)
+    followers = Crowd(3, lambda _: stage.call())
+    settled(lambda: seats(stage) == 4)
+    began = time.monotonic()
+    gate.open()
+    assert followers.join() == [b"a\nb\nEND\n"] * 3
+    assert time.monotonic() - began < 5
+    assert body(leader.join()[0]) == b"a\nb\nEND\n"
+
+
 def test_a_reader_continues_where_it_is_and_ends_once():
     stage = Stage()
     reader = stage.run()
@@ -225,7 +239,9 @@ def test_a_head_is_stripped_for_followers_only():
 def test_a_call_inside_its_own_fetch_does_not_wait_for_itself():
     stage = Stage(Script(lambda: inner.append(stage.call(source=plain.source)), OK_HEAD, b"outer\nEND\n"))
     plain, inner = Stage(), []
+    began = time.monotonic()
     assert stage.call() == b"outer\nEND\n"
+    assert time.monotonic() - began < 5
     assert inner == [b"a\nb\nEND\n"]
     assert stage.source.sends == 1
     assert plain.source.sends == 1
@@ -238,8 +254,10 @@ def test_a_call_from_inside_the_body_of_its_own_reply_does_not_wait_for_itself()
     inner = []
     stage = Stage(Script(lambda: inner.append(stage.call(source=plain.source)), *WHOLE))
     plain = Stage()
+    began = time.monotonic()
     assert stage.call() == b"a\nb\nEND\n"
     assert inner == [b"a\nb\nEND\n"]
+    assert time.monotonic() - began < 5
 
 
 def test_money_is_counted_by_the_layer_that_met_the_network():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -123,6 +124,22 @@ def test_nothing_is_lost_when_readers_close_while_others_pull():
         stage.ear.balance(calls=4, fetches=1)
         assert stage.source.closed == 1
         assert stage.aloft == 0
+
+
+def test_a_fetch_that_was_abandoned_or_broke_has_no_seat_for_anybody():
+    """Its tape is still there, and would read like a reply that ends."""
+    for script in (Script(*WHOLE), Script(b"a\n", OSError("reset"))):
+        stage = Stage(script)
+        reader = stage.run()
+        flight = reader._flight
+        next(reader)
+        assert flight.sit() is not None
+        flight.leave(1)
+        with contextlib.suppress(OSError):
+            next(reader)
+        reader.close()
+        assert flight.dead
+        assert flight.sit() is None
 
 
 def test_whoever_comes_as_the_last_reader_goes_gets_a_whole_answer():

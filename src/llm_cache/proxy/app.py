@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from llm_cache.clients.cache import LLMCache
@@ -56,10 +56,7 @@ class Proxy:
         self._routes = Routes(settings.upstreams)
         self._guard = Guard(settings.proxy_host, settings.proxy_allowed_hosts)
         self._scopes = Scopes(lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared")
-        # The stored request that is nearest to one that missed may be another caller's, and is none of this one's.
-        private = settings.proxy_scope != "shared"
-        self._world = replace(engine.world, explain=lambda _: "") if private else engine.world
-        self._admin = Admin(engine, version("llm-cache"))
+        self._admin = Admin(engine, _version())
         self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
         self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
         self._outbound = Outbound(
@@ -161,7 +158,6 @@ class Proxy:
                 self._asks.put((known, body), ask, 2 * len(body) + 1024)
         await Call(
             self._engine,
-            self._world,
             self._outbound,
             incoming,
             route,
@@ -194,6 +190,13 @@ class Proxy:
                 # Whatever is wrong with it, the upstream shall say.
                 _log.exception("a request could not be looked at; it passes through")
         return Ask(Request(incoming.method, route.url), policy, None, None)
+
+
+def _version() -> str:
+    try:
+        return version("llm-cache")
+    except PackageNotFoundError:  # it runs from a copy that nobody installed
+        return "unknown"
 
 
 def create_app(source: Settings | Engine | LLMCache) -> Proxy:

@@ -21,7 +21,6 @@ from llm_cache.runtime import aio
 
 if TYPE_CHECKING:
     from llm_cache.clients.engine import Engine
-    from llm_cache.runtime.world import World
 
 _log = logging.getLogger("llm_cache")
 DRAIN_S = 120.0
@@ -40,7 +39,6 @@ class Call:
     """One request.
 
     Args:
-        world: the engine's, as far as callers may see it.
         body: what was read of it, None if it was not.
         drain: whether an answer is read to its end for the store when its client goes away.
         steered: whether its headers ask something of the cache.
@@ -49,7 +47,6 @@ class Call:
     def __init__(  # what a call is made of
         self,
         engine: Engine,
-        world: World,
         outbound: Outbound,
         incoming: Incoming,
         route: Route,
@@ -62,7 +59,6 @@ class Call:
         steered: bool,
     ) -> None:
         self._engine = engine
-        self._world = world
         self._outbound = outbound
         self._incoming = incoming
         self._route = route
@@ -83,7 +79,7 @@ class Call:
             Refusal: nothing has been sent yet, and this is what should be.
         """
         try:
-            outcome = await aio.run(self._ask, self._world, self._fetch, self._tell)
+            outcome = await aio.run(self._ask, self._engine.world, self._fetch, self._tell)
             if isinstance(outcome, Replay):
                 await self._replay(outcome)
             elif isinstance(outcome, Pass):

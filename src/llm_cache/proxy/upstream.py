@@ -183,7 +183,7 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
             ((b"retry-after", b"1"),),
             miss=True,
         )
-    if isinstance(error, asyncio.TimeoutError):
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):  # one class only since Python 3.11
         connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
         what = "could not be reached in time" if connecting else "did not answer in time"
         return Refusal(504, "upstream_timeout", f'The upstream "{name}" {what}.', miss=True, forwarded=True)

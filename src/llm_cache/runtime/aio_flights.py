@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
-from llm_cache.runtime.listening import heard
 from llm_cache.runtime.own_error import own_error
 from llm_cache.runtime.registry import forks, running_loop
 from llm_cache.runtime.tape import Tape
@@ -52,10 +51,20 @@ async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | N
     future = access.saving(entry)
     if future is None:
         return False
-    try:
-        return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(future, loop=loop)), access.write_timeout_s)
-    except asyncio.TimeoutError:
-        return access.overdue(entry)
+    saved = loop.create_future()
+
+    def wake() -> None:
+        if not saved.done():
+            saved.set_result(None)
+
+    def done(_: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile, and nobody waits
+            loop.call_soon_threadsafe(wake)
+
+    # Neither `wrap_future`, which complains of a closed loop, nor `wait_for`, which may lose a cancellation.
+    future.add_done_callback(done)
+    await asyncio.wait({saved}, timeout=access.write_timeout_s)
+    return future.result() if future.done() else access.overdue(entry)
 
 
 class AsyncFlight:
@@ -167,7 +176,7 @@ class AsyncFlight:
         tell: Callable[[Event], None],
         abandon: Callable[[], Dropped],
     ) -> None:
-        """The head is here: everyone who waits may read along, or is sent away."""
+        """The head is here: everyone who waits may read along, or is sent away. `tell` must not raise."""
         self._upstream, self._body, self._tell = upstream, relay.body, tell
         self._abandon = abandon
         self._chunks = upstream.chunks()
@@ -337,7 +346,7 @@ class AsyncFlight:
         if isinstance(event, (Stored, Dropped)):
             self.stored = event
         if self._tell is not None:
-            heard(self._tell, event)
+            self._tell(event)
 
     def _land(self, error: Exception | None) -> None:
         """It is over, cleanly or with this error. A second call does nothing."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
-from llm_cache.runtime.listening import heard
 from llm_cache.runtime.own_error import own_error
 from llm_cache.runtime.registry import forks
 from llm_cache.runtime.tape import Tape
@@ -141,7 +140,7 @@ class SyncFlight:
         tell: Callable[[Event], None],
         abandon: Callable[[], Dropped],
     ) -> None:
-        """The leader has a head: everyone who waits may read along, or is sent away."""
+        """The leader has a head: everyone who waits may read along, or is sent away. `tell` must not raise."""
         self._upstream, self._body, self._tell = upstream, relay.body, tell
         self._abandon = abandon
         self._chunks = upstream.chunks()
@@ -263,12 +262,10 @@ class SyncFlight:
             over = self._step()
         except Exception as problem:
             over, error = True, problem
-        if over and self._flights is not None:
-            # Before anybody knows of it: who claims because of it must find the way free.
-            self._flights.land(self.key, self)
         with self._changed:
             self._puller = None
             if over:
+                # With an error it is dead from here on: whoever claims because of it finds the way free.
                 self._over, self._error = True, error
             elif not self._tape.seats:
                 over = True
@@ -310,7 +307,6 @@ class SyncFlight:
         if isinstance(effect, Deliver):
             with self._changed:
                 self._tape.add(effect.data)
-                self._changed.notify_all()
             return None
         if isinstance(effect, Save):
             return self._access.save(effect.entry)
@@ -323,7 +319,7 @@ class SyncFlight:
         if isinstance(event, (Stored, Dropped)):
             self.stored = event
         if self._tell is not None:
-            heard(self._tell, event)
+            self._tell(event)
 
     def _end(self) -> None:
         """Land, once nobody will pull any more."""

@@ -29,7 +29,7 @@ VALUES: dict[str, Any] = {
     "surrogates": ["\ud800", {"\udfff": 1}],
     "collections": [(1, (2,)), {3}, frozenset({4}), {(1, 2): "x", 5: "y"}],
     "times": [
-        dt.datetime(2024, 2, 29, 12, 30, 15, 999999),  # noqa: DTZ001 - without a zone it must come back without
+        dt.datetime(2024, 2, 29, 12, 30, 15, 999999),
         dt.datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
         dt.datetime(2024, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=-3), "here")),
         dt.datetime(2024, 1, 1, tzinfo=pydantic_core.TzInfo(3600)),

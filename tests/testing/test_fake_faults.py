@@ -336,7 +336,7 @@ def test_chunks_that_raise_are_told_to_the_test(connect):
         yield "a"
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), FakeUpstream() as up:  # noqa: PT012 - raised at the end
+    with pytest.raises(ZeroDivisionError), FakeUpstream() as up:
         up.reply("/x", Reply(chunks=chunks()))
         line = connect(up)
         line.sendall(ASK)

@@ -89,19 +89,19 @@ def test_what_a_handler_raises_reaches_the_test():
     def wrong(received):
         raise AssertionError("not what I expected")
 
-    with pytest.raises(AssertionError, match="not what I expected"), FakeUpstream() as up:  # noqa: PT012 - raised at the end
+    with pytest.raises(AssertionError, match="not what I expected"), FakeUpstream() as up:
         up.reply("*", wrong)
         assert ask(up).status_code == 500
 
 
 def test_a_handler_that_forgets_its_return_is_told_so():
-    with pytest.raises(TypeError, match="must return a Reply"), FakeUpstream() as up:  # noqa: PT012 - raised at the end
+    with pytest.raises(TypeError, match="must return a Reply"), FakeUpstream() as up:
         up.reply("*", lambda received: None)
         assert "must return a Reply" in ask(up).json()["error"]["message"]
 
 
 def test_a_tests_own_error_is_not_hidden_by_a_handlers():
-    with pytest.raises(ZeroDivisionError), FakeUpstream() as up:  # noqa: PT012 - raised inside, not at the end
+    with pytest.raises(ZeroDivisionError), FakeUpstream() as up:
         up.reply("*", lambda received: None)
         ask(up)
         _ = 1 / 0

@@ -97,7 +97,8 @@ def test_a_plain_prompt(tmp_path, edit):
     def typed(text):
         done = subprocess.run(
             [sys.executable, "-i", "-q"], input=text, capture_output=True, text=True, cwd=tmp_path, timeout=50,
-            check=False, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"), "TERM": "dumb"},
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"), "TERM": "dumb"},
         )  # fmt: skip
         return re.findall(r"status (\w+)", done.stdout)
 

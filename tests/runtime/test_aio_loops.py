@@ -16,7 +16,7 @@ from llm_cache.core.model import Head
 from llm_cache.core.plan import Replay
 from llm_cache.core.policy import Policy
 from tests.core.making import OK as OK_HEAD
-from tests.runtime.staging import WHOLE, Gate, Script, Stage, abody, asettled, settled, thread
+from tests.runtime.staging import PATIENCE_S, WHOLE, Gate, Script, Stage, abody, asettled, settled, thread
 
 OK = Head(200)
 BODY = b"a\nb\nEND\n"
@@ -108,6 +108,22 @@ def test_a_reader_of_a_closed_loop_that_is_dropped_is_told_and_disturbs_nobody()
     assert stage.aloft == 0
     assert stage.call() == BODY
     stage.ear.balance(calls=2, fetches=2)
+
+
+def test_a_reader_that_still_waits_on_a_closed_loop_disturbs_nobody_who_goes():
+    stage = Stage(Script(b"a\n", asyncio.Event()))
+    loop = asyncio.new_event_loop()
+    readers = [loop.run_until_complete(opened(stage)) for _ in range(2)]
+    waiting = loop.create_task(anext(readers[1]))
+    loop.run_until_complete(asyncio.sleep(0.01))
+    waiting._log_destroy_pending = False
+    loop.close()
+    del readers[0]
+    gc.collect()
+    assert stage.access.writer.drain(PATIENCE_S)
+    del readers, waiting
+    gc.collect()
+    settled(lambda: stage.ear.count(Dropped) == 1)
 
 
 def test_a_collected_task_of_a_closed_loop_lands_wherever_the_collector_runs():

@@ -200,10 +200,17 @@ def test_a_fork_on_a_loop_with_a_call_in_flight_leaves_both_sides_working():
         stage = Stage(Script(b"a\\n", event, b"END\\n"), Script(*WHOLE))
 
         async def main():
-            reader = await stage.arun()
+            readers = [await stage.arun(), await stage.arun()]
+            reader = readers[0]
             assert await anext(reader) == b"a\\n"
 
+            ready = asyncio.get_running_loop()._ready
+
             def act():
+                before = list(ready)
+                readers.pop()
+                gc.collect()
+                assert list(ready) == before, "the parent's loop is not ours to call"
                 assert stage.call() == BODY
 
             in_child(act)

@@ -287,12 +287,9 @@ class AsyncFlight:
                     self._notify()
             await self._release()
         except asyncio.CancelledError:
+            # By the last reader, who has landed it, or by a loop that is closing.
             self._land(ConnectionError("the event loop is closing"))
             await self._release()
-            raise
-        except BaseException:
-            # The coroutine is being closed under us (its loop is gone): nothing can be awaited.
-            self._land(ConnectionError("the event loop has closed"))
             raise
 
     def _holding_back(self) -> bool:
@@ -362,8 +359,7 @@ class AsyncFlight:
         self._notify()
 
     async def _release(self) -> None:
-        """Let go of the upstream. A second call does nothing."""
-        self._land(ConnectionError("this reply was closed"))
+        """Let go of the upstream, after it has landed. A second call does nothing."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             with contextlib.suppress(Exception):  # the reply is over; nothing hangs on it
@@ -376,11 +372,9 @@ class AsyncFlight:
             self._wanted.set()
 
     def _notify(self) -> None:
-        if self.stranded:
-            return
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
-            if not waiter.done():
+            if not waiter.done() and not self.stranded:
                 waiter.set_result(None)
 
     async def _wait(self, timeout_s: float | None) -> bool:

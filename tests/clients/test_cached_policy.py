@@ -58,6 +58,20 @@ def test_modes(ask, cache):
     assert last_call().key == ask.cache_key(1)
 
 
+def test_a_miss_while_offline_is_explained(cache, write_module):
+    source = "T = 'one'\ndef ask(prompt, n=1): return prompt + T"
+    ask = cached_call(cache=cache)(write_module(source).ask)
+    ask("Tell me about foxes")
+    with options(mode="offline"), pytest.raises(CacheMissError) as caught:
+        ask("Tell me about wolves")
+    assert "arguments.prompt" in caught.value.explanation
+    assert "wolves" in caught.value.explanation
+    edited = cached_call(cache=cache)(write_module(source.replace("one", "two")).ask)
+    with options(mode="offline"), pytest.raises(CacheMissError) as caught:
+        edited("Tell me about foxes")
+    assert "body.code" in caught.value.explanation
+
+
 def test_off_asks_nothing_of_the_arguments(ask):
     with options(mode="off"):
         assert ask(object()) == [1]
@@ -208,7 +222,10 @@ def test_money_is_counted_by_the_layer_that_met_the_network(cache, upstream, kin
             return client.post(upstream.url + "/v1/chat/completions", json=body).json()
 
     def stream(x):
-        yield post(x)
+        reply = post(x)
+        delta = {"role": "assistant", "content": reply["choices"][0]["message"]["content"]}
+        choice = {"index": 0, "delta": delta, "finish_reason": "stop"}
+        yield {**reply, "object": "chat.completion.chunk", "choices": [choice]}
 
     ask = cached_call("openai", cache=cache)(post if kind == "function" else stream)
     for x in (1, 1, 2):

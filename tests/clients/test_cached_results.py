@@ -163,6 +163,7 @@ HEADS = [
     SDK.format("openai", "AsyncStream", CHUNK), SDK.format("subprocess", "Stream", "subprocess:Popen"),
     SDK.format("openai", "Stream", "os:system"), SDK.format("openai", "Stream", "openai.types.chat:Annotated"),
     SDK.format("openai", "Stream", "openai._client:OpenAI"), SDK.format("openai", "Stream", "openai.types..x:Y"),
+    SDK.format("openai", "Stream", "wave:Wave_read"),
     SDK.format("openai", "Stream", "openai.types.nothing:Chunk"), SDK.format("openai", "Stream", ""),
     SDK.format("openai", "Stream", "openai.types.os:system"), SDK.format("groq", "Stream", "groq.types.chat:X"),
     SDK.format("openai", "Stream", "openai.types.chat.chat_completion_chunk:List"),

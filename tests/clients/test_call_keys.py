@@ -69,6 +69,17 @@ def test_what_is_remembered_is_what_would_be_computed(cache, value):
         assert {entry.key for entry in cache.entries()} == {expected, ask.cache_key(value)}
 
 
+def test_values_that_are_equal_and_not_the_same_are_remembered_apart(cache):
+    @cached_call(cache=cache)
+    def ask(x):
+        return [x]
+
+    values = [0, 0.0, -0.0, False, 1, 1.0, True, "1", None, ""]
+    for _ in range(2):
+        assert [repr(ask(value)[0]) for value in values] == [repr(value) for value in values]
+    assert len(list(cache.entries())) == len(values)
+
+
 def test_what_is_remembered_does_not_outlive_what_it_was_made_of(cache, write_module):
     module = write_module("T = 1\ndef ask(x): return x, T")
     ask = cached_call(cache=cache)(module.ask)

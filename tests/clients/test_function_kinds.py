@@ -6,7 +6,7 @@ import linecache
 import textwrap
 from pathlib import Path
 
-from llm_cache.clients.function_digest import digest
+from llm_cache.clients.function_digest import FunctionDigest, digest
 
 from .test_function_digest import changed, of
 
@@ -36,6 +36,96 @@ def test_methods_count_with_what_they_take_from_their_class(write_module):
         assert of_method(changed(old, new, source)) != first
     module.Agent.HEAD = "Hey "
     assert digest(module.Agent.ask, module.Agent) != first
+
+
+def test_what_is_bound_inside_hides_what_is_outside(write_module):
+    module = write_module("""
+        a = b = c = d = e = f = g = h = i = j = k = 1
+        def ask(a, *b, **c):
+            d = [e for e in a]
+            def f(): return f
+            class g: h = 1
+            with open(a) as h: pass
+            for i in a: pass
+            try: pass
+            except ValueError as j: return j
+            match a:
+                case [k]: return k
+            return b, c, d, f, g, h, i
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    for name in "abcdefghijk":
+        setattr(module, name, 2)
+    assert digests.hex() == first
+
+
+def test_what_a_class_binds_is_not_seen_in_its_methods(write_module):
+    module = write_module("""
+        word = "outside"
+        def ask(x):
+            class Thing:
+                word = "inside"
+                def get(self): return word
+            return Thing().get()
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    module.word = "changed"
+    assert digests.hex() != first
+
+
+def test_counters_of_its_own_do_not_count(write_module):
+    module = write_module("""
+        total = 0
+        def outer():
+            n = 0
+            def ask(x):
+                nonlocal n
+                global total
+                n += 1
+                total += 1
+                return [n + total for _ in "a"]
+            return ask
+        ask = outer()
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    assert (module.ask(1), module.ask(1)) == ([2], [4])
+    assert digests.hex() == first
+
+
+def test_a_variable_that_somebody_else_rebinds_counts(write_module):
+    module = write_module("""
+        def outer():
+            template = "one"
+            def ask(x): return template
+            def change(to):
+                nonlocal template
+                template = to
+            return ask, change
+        ask, change = outer()
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    module.change("two")
+    assert digests.hex() != first
+    module.change("one")
+    assert digests.hex() == first
+
+
+def test_relative_paths_count_and_absolute_ones_do_not(write_module):
+    module = write_module("""
+        from pathlib import Path
+        HERE, PROMPT = Path(__file__).parent, Path("prompts/one.txt")
+        def ask(x): return HERE / PROMPT
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    module.HERE = Path("/elsewhere")
+    assert digests.hex() == first
+    module.PROMPT = Path("prompts/two.txt")
+    assert digests.hex() != first
 
 
 def test_cycles_end(write_module):

@@ -25,8 +25,17 @@ class _Heard(logging.Handler):
             self.lines.append(self.format(record))
 
 
+@pytest.fixture(autouse=True, scope="package")
+def _young() -> Iterator[None]:
+    """What was there before these tests need not be looked through after each of them."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(autouse=True)
-def _nothing_is_lost() -> Iterator[None]:
+def _nothing_is_lost(_young: None) -> Iterator[None]:
     heard = _Heard()
     loggers = [logging.getLogger(name) for name in (*UNSEEN, "llm_cache")]
     for logger in loggers:

@@ -91,6 +91,19 @@ async def test_when_a_fetch_dies_whose_leader_was_cancelled_a_follower_succeeds_
     assert stage.source.sends == 2
 
 
+async def test_when_somebody_cancels_the_fetch_itself_nobody_is_left_waiting():
+    """Frameworks cancel every task they find; the leader must hear of it, and a follower take over."""
+    for pieces in ([asyncio.Event(), OK, *WHOLE], [OK, asyncio.Event(), *WHOLE]):
+        stage = Stage(Script(*pieces), Script(*WHOLE))
+        leader, others = await led(stage, 3)
+        next(iter(stage.world.flights._aloft.values()))._task.cancel()
+        with pytest.raises((asyncio.CancelledError, ConnectionError)):
+            await asyncio.wait_for(asyncio.shield(leader), 5)
+        assert await asyncio.wait_for(asyncio.gather(*others), 5) == [BODY] * 3
+        assert stage.source.sends == 2
+        stage.rests()
+
+
 async def test_a_leader_cancelled_after_the_head_leaves_the_fetch_to_the_followers():
     gate = asyncio.Event()
     stage = Stage(Script(b"a\n", gate, b"b\n", b"END\n"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,6 +13,7 @@ from llm_cache.core.events import Bypassed, Dropped, Hit, Joined, Missed, Stored
 from llm_cache.core.model import Head
 from llm_cache.core.plan import Pass, Replay
 from llm_cache.core.policy import Mode, Policy
+from llm_cache.errors import CacheMissError
 from tests.core.making import KEY, endpoint
 from tests.runtime.staging import WHOLE, Gate, Script, Stage, abody, asettled
 from tests.runtime.test_sync_flights import SHY, seats
@@ -174,10 +177,12 @@ async def test_money_is_counted_by_the_layer_that_met_the_network():
             await inner.acall(where=endpoint(path="/other"))
             return await Stage(Script(OK, b"END\n")).source.asend(request)
 
-    outer = Stage()
-    await outer.acall(source=Outer())
-    assert [event.nested for event in outer.ear.of(Stored)] == [True]
-    assert [event.nested for event in inner.ear.of(Stored)] == [False]
+    for turn in range(2):  # the inner call is a miss, then a hit
+        outer = Stage()
+        await outer.acall(source=Outer())
+        assert [event.nested for event in outer.ear.of(Stored)] == [True]
+        assert [event.nested for event in inner.ear.of(Stored)] == [False]
+        assert inner.ear.count(Hit) == turn
 
 
 async def test_an_error_before_the_head_is_the_leaders_own_and_lands_the_claim():
@@ -201,8 +206,6 @@ async def test_a_listener_that_fails_costs_the_caller_nothing(caplog):
 
 
 async def test_a_store_that_is_not_inline_is_asked_off_the_loop(monkeypatch):
-    import threading
-
     stage = Stage()
     asked = []
     get = stage.store.get
@@ -213,6 +216,20 @@ async def test_a_store_that_is_not_inline_is_asked_off_the_loop(monkeypatch):
     stage.store.inline = False
     await stage.acall()
     assert threading.main_thread() not in asked
+
+
+async def test_a_miss_while_offline_is_explained_off_the_loop():
+    stage, asked = Stage(), []
+
+    def explain(_ask):
+        asked.append(threading.current_thread())
+        return "because"
+
+    stage.world = replace(stage.world, explain=explain)
+    with pytest.raises(CacheMissError) as caught:
+        await stage.arun(Policy(mode=Mode.OFFLINE))
+    assert caught.value.explanation == "because"
+    assert asked != [threading.main_thread()]
 
 
 async def test_a_save_does_not_hold_up_the_loop(monkeypatch):

@@ -252,7 +252,11 @@ def test_a_compressed_stream_is_read_by_everyone(client, upstream, cache):
     assert upstream.count() == 1
 
 
-def test_a_stream_that_the_function_has_begun_to_read_is_returned_uncached(client, upstream, cache):
+def test_a_stream_that_the_function_has_begun_to_read_is_returned_uncached(
+    client, upstream, cache, caplog, monkeypatch
+):
+    monkeypatch.setattr("llm_cache.clients.values._warned", set())
+
     @cached_call(cache=cache)
     def ask():
         stream = client.chat.completions.create(model="gpt-4", messages=MESSAGES, stream=True)
@@ -260,6 +264,7 @@ def test_a_stream_that_the_function_has_begun_to_read_is_returned_uncached(clien
         return stream
 
     assert len(list(ask())) == len(list(ask())) > 3
+    assert "openai.Stream is returned and not kept: it has been read already" in caplog.text
     assert upstream.count() == 2
     assert list(cache.entries()) == []
 

@@ -13,6 +13,7 @@ from llm_cache.clients.call_reader import BINARY, ITEMS, RESULT, RESULT_HEAD, RE
 from llm_cache.clients.data import innermost
 from llm_cache.clients.function_digest import FunctionDigest
 from llm_cache.clients.options import LastCall, Layer, remember
+from llm_cache.clients.redaction import redacted
 from llm_cache.clients.results import areplayed, replayed
 from llm_cache.clients.sdk_replay import Maker
 from llm_cache.clients.typed import document, home
@@ -114,7 +115,7 @@ class Recipe:
         if code is None:
             return Call(engine, self._bare, policy, self._unreadable, None, kind)
         body = call_body(arguments, code.encode(), self._model)
-        request = Request("CALL", self._url, (), body)
+        request = _Called(self._url, body)
         signature = sign_call(self._endpoint, body, policy)
         if alike is not None:
             if len(self._kept) >= _MOST_KEPT:
@@ -152,6 +153,24 @@ class Recipe:
             )
         body = call_body(self.parameters.written(bound), code.encode(), self._model)
         return sign_call(self._endpoint, body, policy).key
+
+
+class _Called(Request):
+    """The request of a call; what is stored of it is looked through first, so that a hit does not pay for that."""
+
+    __slots__ = ("_counted",)
+    _counted: bytes
+
+    def __init__(self, url: str, counted: bytes) -> None:
+        object.__setattr__(self, "method", "CALL")
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "headers", ())
+        object.__setattr__(self, "_counted", counted)
+
+    @property
+    def body(self) -> bytes:
+        """The arguments, as they may be stored."""
+        return redacted(self._counted)
 
 
 def _alike(bound: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -228,10 +247,11 @@ class Call:
             self._make = partial(areplayed if "async" in self._kind else replayed, values, returned)
         elif kind in {STREAM, BINARY}:
             maker = maker_of(entry.head, parameters, kind, self._kind)
+            # Made now, while what cannot be made is still a miss.
             if kind == STREAM:
-                self._make = lambda: maker.stream([frame.data for frame in entry.frames])
+                self._value = maker.stream([frame.data for frame in entry.frames])
             else:
-                self._make = lambda: maker.file(entry.body)
+                self._value = maker.file(entry.body)
         else:
             raise EntryError(f"the entry {entry.key[:12]}… holds a result of an unknown kind")
 

@@ -22,6 +22,8 @@ from llm_cache.stores.base import Filter
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
 
+_OF_FUNCTIONS = frozenset({"__builtins__", "__closure__", "__globals__", "__type_params__"})
+"""What else people look for in a function."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -111,6 +113,11 @@ class CachedFunction(Generic[P, R]):
     def __class__(self) -> Any:
         """What it passes for: pydantic takes anything in a model's body that is no function for a field."""
         return FunctionType
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_FUNCTIONS:
+            return getattr(self._function, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> str:
         """By its name, as functions are."""

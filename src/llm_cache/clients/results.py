@@ -5,7 +5,6 @@ Whoever made the call gets what the function returned, itself; everyone else get
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
 from types import AsyncGeneratorType, GeneratorType
@@ -202,10 +201,6 @@ def relayed(reader: SyncReader, items: Items | None) -> Generator[Any, None, Any
             return items.returned
         yield left.value
         return (yield from items.source)
-    except Exception as error:
-        if items is not None:
-            raise
-        raise _copied(error) from error
     finally:
         reader.close()
         if items is not None:
@@ -224,10 +219,6 @@ async def arelayed(reader: AsyncReader, items: AsyncItems | None) -> AsyncGenera
         yield left.value
         async for item in items.source:
             yield item
-    except Exception as error:
-        if items is not None:
-            raise
-        raise _copied(error) from error
     finally:
         await reader.aclose()
         if items is not None:
@@ -241,11 +232,3 @@ def _refuse(sent: object) -> None:
 
 def _not_shared() -> UncacheableError:
     return UncacheableError("an identical call in flight returned something that cannot be shared; call again")
-
-
-def _copied(error: Exception) -> Exception:
-    """A follower's own copy of an error: each thread that raises an exception writes its traceback into it."""
-    try:
-        return copy.copy(error)
-    except Exception:
-        return error

@@ -28,8 +28,8 @@ from llm_cache.stores.base import Backend, Summary
 
 _log = logging.getLogger("llm_cache")
 FLUSH_S = 1.0
-_NOTES = 128
-"""How many notes may lie about before a call takes the time to count them: a tenth of a millisecond's work."""
+_NOTES = 16
+"""How many notes may lie about before a call takes the time to count them: some 25 µs, paid by one call in as many."""
 _PATIENCE = 3
 """After how many seconds with something unpriced the prices are loaded; a short script is over by then."""
 

@@ -185,6 +185,32 @@ async def test_money_is_counted_by_the_layer_that_met_the_network():
         assert inner.ear.count(Hit) == turn
 
 
+async def test_a_call_from_inside_the_body_is_nested_too_and_does_not_wait_for_itself():
+    """As in a decorated async generator, which calls when it is first asked for something."""
+    inner, plain = Stage(), Stage()
+
+    class Reply:
+        head = OK
+
+        async def chunks(self):
+            await inner.acall(where=endpoint(path="/other"))
+            assert await outer.acall(source=plain.source) == BODY
+            yield b"END\n"
+
+        async def close(self):
+            pass
+
+    class Outer:
+        async def asend(self, request):
+            return Reply()
+
+    for policy in (None, Policy(mode=Mode.REFRESH)):
+        outer = Stage()
+        assert await asyncio.wait_for(abody(await outer.arun(policy, source=Outer())), 5) == b"END\n"
+        assert outer.ear.of(Stored)[-1].nested
+        assert [event.nested for event in inner.ear.of(Stored)] == [False]
+
+
 async def test_an_error_before_the_head_is_the_leaders_own_and_lands_the_claim():
     error = OSError("refused")
     stage = Stage(Script(error, OK))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -266,6 +267,17 @@ def test_money_is_counted_by_the_layer_that_met_the_network():
     outer.call()
     assert [event.nested for event in outer.ear.of(Stored)] == [True]
     assert [event.nested for event in inner.ear.of(Stored)] == [False]
+
+
+def test_a_call_from_inside_the_body_is_nested_too_and_only_the_inner_one_pays():
+    """As in a decorated generator, which calls when it is first asked for something."""
+    for failure in ([], [OSError("reset")]):
+        inner = Stage()
+        outer = Stage(Script(lambda inner=inner: inner.call(where=endpoint(path="/other")), *failure, b"END\n"))
+        with contextlib.suppress(OSError):
+            outer.call()
+        assert [event.nested for event in outer.ear.of(Stored, Dropped)] == [True]
+        assert [event.nested for event in inner.ear.of(Stored)] == [False]
 
 
 # --- errors -------------------------------------------------------------------------------------------

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
 from llm_cache.runtime.own_error import own_error
-from llm_cache.runtime.registry import forks, running_loop
+from llm_cache.runtime.registry import fetching, forks, running_loop
 from llm_cache.runtime.tape import Tape
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class AsyncFlight:
         self._wanted = asyncio.Event() if loop is not None else None
         self._pulling = False
         self._impatient = False
+        self._nested = False
         self._over = False
         self._error: Exception | None = None
 
@@ -319,13 +321,15 @@ class AsyncFlight:
         assert body is not None  # noqa: S101 - read after take_off only
         assert chunks is not None  # noqa: S101
         try:
-            effect: Effect
-            try:
-                data = await anext(chunks, None)
-            except Exception as error:
-                effect = body.throw(error)
-            else:
-                effect = body.send(Pulled(data, self._clock()))
+            data, error = None, None
+            # A decorated generator makes its calls here, not before its head.
+            with fetching(self.key) as fetch:
+                try:
+                    data = await anext(chunks, None)
+                except Exception as problem:
+                    error = problem
+            self._nested = self._nested or fetch.nested
+            effect: Effect = body.throw(error) if error is not None else body.send(Pulled(data, self._clock()))
             while type(effect) is not Pull:
                 reply: object = None
                 if isinstance(effect, Deliver):
@@ -341,7 +345,7 @@ class AsyncFlight:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, (Stored, Dropped)):
-            self.stored = event
+            event = self.stored = replace(event, nested=True) if self._nested else event
         if self._tell is not None:
             self._tell(event)
 

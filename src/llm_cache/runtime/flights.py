@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,7 +16,7 @@ from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save,
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
 from llm_cache.runtime.own_error import own_error
-from llm_cache.runtime.registry import forks
+from llm_cache.runtime.registry import fetching, forks
 from llm_cache.runtime.tape import Tape
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class SyncFlight:
         self._abandon: Callable[[], Dropped] | None = None
         self._puller: int | None = None
         self._impatient = False
+        self._nested = False
         self._over = False
         self._error: Exception | None = None
 
@@ -191,9 +193,6 @@ class SyncFlight:
                 if self._tape.begun or self._over:
                     return Landing.JOINED
                 if self._puller is not None:
-                    if self._puller == threading.get_ident():
-                        # A call from inside the upstream's own iterator would wait for itself.
-                        return Landing.LATE
                     if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                         return Landing.LATE
                     continue
@@ -290,13 +289,15 @@ class SyncFlight:
         assert body is not None  # noqa: S101 - read after take_off only
         assert chunks is not None  # noqa: S101
         try:
-            effect: Effect
-            try:
-                data = next(chunks, None)
-            except Exception as error:
-                effect = body.throw(error)
-            else:
-                effect = body.send(Pulled(data, self._clock()))
+            data, error = None, None
+            # A decorated generator makes its calls here, not before its head.
+            with fetching(self.key) as fetch:
+                try:
+                    data = next(chunks, None)
+                except Exception as problem:
+                    error = problem
+            self._nested = self._nested or fetch.nested
+            effect: Effect = body.throw(error) if error is not None else body.send(Pulled(data, self._clock()))
             while type(effect) is not Pull:
                 effect = body.send(self._perform(effect))
         except StopIteration:
@@ -317,7 +318,7 @@ class SyncFlight:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, (Stored, Dropped)):
-            self.stored = event
+            event = self.stored = replace(event, nested=True) if self._nested else event
         if self._tell is not None:
             self._tell(event)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from llm_cache.core.effects import Deliver, Effect, Landing, Pull, Pulled, Save, Tell
 from llm_cache.core.events import Dropped, Event, Stored
 from llm_cache.core.recorder import shared_head
+from llm_cache.runtime.aio_save import save
 from llm_cache.runtime.own_error import own_error
 from llm_cache.runtime.registry import fetching, forks, running_loop
 from llm_cache.runtime.tape import Tape
@@ -23,7 +24,7 @@ from llm_cache.runtime.tape import Tape
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 
-    from llm_cache.core.model import Entry, Head
+    from llm_cache.core.model import Head
     from llm_cache.core.plan import Relay
     from llm_cache.runtime.access import Access
     from llm_cache.runtime.registry import Flights
@@ -43,29 +44,6 @@ class AsyncUpstream(Protocol):
     async def close(self) -> None:
         """Let go of the connection."""
         ...
-
-
-async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> bool:
-    """Keep an entry without holding up the loop; False if that did not work in time."""
-    if loop is None:
-        return access.save(entry)
-    future = access.saving(entry)
-    if future is None:
-        return False
-    saved = loop.create_future()
-
-    def wake() -> None:
-        if not saved.done():
-            saved.set_result(None)
-
-    def done(_: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile, and nobody waits
-            loop.call_soon_threadsafe(wake)
-
-    # Neither `wrap_future`, which complains of a closed loop, nor `wait_for`, which may lose a cancellation.
-    future.add_done_callback(done)
-    await asyncio.wait({saved}, timeout=access.write_timeout_s)
-    return future.result() if future.done() else access.overdue(entry)
 
 
 class AsyncFlight:

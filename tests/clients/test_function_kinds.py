@@ -239,3 +239,22 @@ def test_objects_that_answer_for_others_are_not_asked(write_module):
         def ask(x): return proxy.x.y, proxy
     """)
     assert len(digest(module.ask)) == 64
+
+
+def test_what_python_has_to_say_of_the_source_is_said_once(write_module, recwarn):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = write_module(r"""
+            def ask(x): return x is 1, "\d"
+        """)
+    recwarn.clear()
+    assert digest(module.ask) == digest(module.ask)
+    assert not recwarn.list
+
+
+def test_a_tree_that_is_too_deep_counts_by_its_code(write_module):
+    module = write_module("def ask(x): return " + " + ".join(["x"] * 900) + "\n")
+    other = write_module("def ask(x): return " + " + ".join(["x"] * 901) + "\n")
+    assert digest(module.ask) != digest(other.ask)

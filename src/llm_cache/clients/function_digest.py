@@ -23,6 +23,7 @@ from llm_cache.clients.reach import Plan
 
 __all__ = ["FunctionDigest", "digest"]
 _MOST_OWNERS = 256
+_TRIES = 10
 
 
 class FunctionDigest:
@@ -43,21 +44,30 @@ class FunctionDigest:
 
         Args:
             owner: the class that a method is called on.
+
+        Raises:
+            Exception: whatever somebody's objects raise; there is no digest then.
         """
         plan = self._plan if owner is None else self._plans.get(owner)
         found = plan.hex() if plan is not None else None
-        if found is None:
-            # Something that it names is another object by now.
+        if found is not None:
+            return found
+        for _ in range(_TRIES):
+            # Something that it names is another object by now, or became one while we looked.
             plan = Plan(self._function, owner)
             found = plan.hex()
-            assert found is not None  # noqa: S101 - it has just been made
-            if owner is None:
-                self._plan = plan
-            else:
-                if len(self._plans) >= _MOST_OWNERS:
-                    self._plans.clear()
-                self._plans[owner] = plan
-        return found
+            if found is not None:
+                self._keep(plan, owner)
+                return found
+        raise RuntimeError("what it uses changes faster than it can be read")
+
+    def _keep(self, plan: Plan, owner: type | None) -> None:
+        if owner is None:
+            self._plan = plan
+            return
+        if len(self._plans) >= _MOST_OWNERS:
+            self._plans.clear()
+        self._plans[owner] = plan
 
 
 def digest(function: Any, owner: type | None = None) -> str:

@@ -16,7 +16,7 @@ from llm_cache.clients.data import Lenient, innermost, is_a, is_data, lasting, o
 from llm_cache.clients.imports import imported
 from llm_cache.clients.reads import Read, Reads
 from llm_cache.clients.source import class_tree_of, tree_of
-from llm_cache.clients.syntax import Role, Syntax, understood
+from llm_cache.clients.syntax import Definition, Role, Syntax, understood
 from llm_cache.clients.typed import class_name
 from llm_cache.codec.values_classes import kind_of
 from llm_cache.core import canonical
@@ -199,12 +199,11 @@ class Plan:
                     self._member(path, values)
         else:
             cls = node.object
-            tree = class_tree_of(cls)
+            syntax = _understood(class_tree_of(cls), "exposed")
             for name, value in vars(cls).items():
                 if is_a(innermost(value), FunctionType):
                     self._slot(vars(cls), name)
-            if tree is not None:
-                syntax = understood(tree, "exposed")
+            if syntax is not None:
                 what = syntax.digest
                 self._read(syntax.reads, {}, self._space, values)
                 self._members(cls, syntax.reads, values)
@@ -337,14 +336,21 @@ def _content(cell: CellType) -> Any:
         return _ABSENT
 
 
+def _understood(tree: Definition | None, role: Role) -> Syntax | None:
+    try:
+        return None if tree is None else understood(tree, role)
+    except RecursionError:
+        # A sum of thousands of terms is a tree as deep.
+        return None
+
+
 def _syntax_of(function: FunctionType, role: Role) -> Syntax | None:
     """The syntax of a function; looked for once, since a code object never changes."""
     code = function.__code__
     kept = _syntaxes.get((id(code), role))
     if kept is not None:
         return kept[1]
-    tree = tree_of(function)
-    syntax = None if tree is None else understood(tree, role)
+    syntax = _understood(tree_of(function), role)
     if len(_syntaxes) >= _MOST_SYNTAXES:
         _syntaxes.clear()
     _syntaxes[id(code), role] = code, syntax

@@ -11,7 +11,10 @@ import ast
 import copy
 import inspect
 import linecache
+import threading
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -20,10 +23,29 @@ from llm_cache.clients.syntax import Definition
 _FUTURE = 0
 for _name in __future__.all_feature_names:
     _FUTURE |= getattr(__future__, _name).compiler_flag
-_MOST_FILES = 16
+_MOST_FILES = 4
 _FAR = 10_000_000
 """More lines than any file has."""
+_quieted = threading.Lock()
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps back what Python has to say of somebody's source; it was said when that was imported.
+
+    By one thread at a time, since the filters are the whole process's; the others let it be said again. A child that
+    was forked meanwhile finds the lock taken for ever, and does the same.
+    """
+    if not _quieted.acquire(blocking=False):
+        yield
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        _quieted.release()
 
 
 class _File:
@@ -31,7 +53,8 @@ class _File:
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
-        self.body = ast.parse("".join(lines)).body
+        with _quiet():
+            self.body = ast.parse("".join(lines)).body
         self._codes: dict[tuple[int, int], list[CodeType]] = {}
 
     def codes(self, place: int, flags: int) -> list[CodeType]:
@@ -121,8 +144,8 @@ def _parsed(name: str, namespace: dict[str, Any], code: CodeType | None) -> _Fil
         file = _File(lines)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    while len(_files) >= _MOST_FILES:
-        _files.pop(next(iter(_files)), None)
+    if len(_files) >= _MOST_FILES:
+        _files.clear()
     _files[name] = file
     return file
 
@@ -174,7 +197,10 @@ def _same(one: Any, other: Any) -> bool:
 
 def _compiled(statement: ast.stmt, flags: int) -> list[CodeType]:
     try:
-        module = compile(ast.Module([statement], []), "<compared>", "exec", flags=flags & _FUTURE, dont_inherit=True)
+        with _quiet():
+            module = compile(
+                ast.Module([statement], []), "<compared>", "exec", flags=flags & _FUTURE, dont_inherit=True
+            )
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     return list(_nested(module))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients import digests_of
+from tests.clients import digests_of, digests_of_ours
 from tests.clients.interpreters import VERSIONS, run
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "function_digests.json"
@@ -24,6 +24,14 @@ def test_every_version_finds_the_same(version):
 def test_the_vectors_are_of_different_functions():
     digests = [right for name, right in RIGHT.items() if "as the smallest" not in name]
     assert len(set(digests)) == len(digests) >= 16
+
+
+def test_every_version_finds_the_same_for_our_own_code():
+    found = {version: json.loads(run(version, digests_of_ours.__file__)) for version in VERSIONS}
+    first = found[VERSIONS[0]]
+    assert len(first) > 150
+    for version, digests in found.items():
+        assert {name for name in first if digests.get(name) != first[name]} == set(), version
 
 
 PROGRAM = """

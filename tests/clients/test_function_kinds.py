@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import linecache
+import re
 import textwrap
+import types
 from pathlib import Path
 
 from llm_cache.clients.function_digest import FunctionDigest, digest
@@ -128,6 +130,56 @@ def test_relative_paths_count_and_absolute_ones_do_not(write_module):
     assert digests.hex() != first
 
 
+def test_templates_and_patterns_count(write_module):
+    module = write_module("""
+        import re, string, collections, types
+        import msgspec
+        class Config(msgspec.Struct):
+            tone: str = "dry"
+        class Template:
+            def __init__(self, text):
+                self.root_render_func = eval(f"lambda: {text!r}")
+        Template.__module__ = "jinja2.environment"
+        pattern, template, jinja, config = re.compile("a+"), string.Template("$a"), Template("Hello"), Config()
+        names, frozen, queue = types.SimpleNamespace(a=1), types.MappingProxyType({"a": 1}), collections.deque([1])
+        counts, point = collections.Counter("a"), collections.namedtuple("Point", "x")(1)
+        def ask(x):
+            return (pattern.match(x), template.substitute(a=x), jinja.render(x), config.tone, names.a, frozen["a"],
+                    queue[0], counts["a"], point.x)
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    changes = {
+        "pattern": re.compile("b+"), "template": module.string.Template("$b"), "jinja": module.Template("Bye"),
+        "config": module.Config("wet"), "names": types.SimpleNamespace(a=2), "frozen": types.MappingProxyType({}),
+        "queue": [1], "counts": {"a": 1}, "point": (1,),
+    }  # fmt: skip
+    for name, other in changes.items():
+        before = getattr(module, name)
+        setattr(module, name, other)
+        assert digests.hex() != first, name
+        setattr(module, name, before)
+        assert digests.hex() == first
+    module.config.tone = "wet"
+    assert digests.hex() != first
+
+
+def test_what_pythons_own_modules_hold_does_not_count(write_module):
+    import sys
+
+    module = write_module("""
+        import sys, string
+        def ask(x): return sys.modules, sys.argv, string.digits
+    """)
+    digests = FunctionDigest(module.ask)
+    first = digests.hex()
+    sys.modules["a_new_module"] = types.ModuleType("a_new_module")
+    try:
+        assert digests.hex() == first
+    finally:
+        del sys.modules["a_new_module"]
+
+
 def test_cycles_end(write_module):
     module = write_module("""
         def even(n): return n == 0 or odd(n - 1)
@@ -171,8 +223,6 @@ def test_a_file_that_was_edited_since_it_was_imported_is_not_believed(write_modu
 
 def FunctionOf(function):  # noqa: N802
     """The same function with code of its own, as if nobody had looked for its source yet."""
-    import types
-
     return types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
 
 

@@ -16,7 +16,7 @@ from llm_cache.clients.options import LastCall, Layer, remember
 from llm_cache.clients.redaction import redacted
 from llm_cache.clients.results import areplayed, replayed
 from llm_cache.clients.sdk_replay import Maker
-from llm_cache.clients.typed import document, home
+from llm_cache.clients.typed import document, home, qualified
 from llm_cache.codec.values import decode_value
 from llm_cache.core.model import Endpoint, Head, Request
 from llm_cache.core.plan import Ask, Replay
@@ -61,7 +61,7 @@ class Recipe:
         version: object,
     ) -> None:
         core = innermost(function)
-        name = getattr(core, "__qualname__", type(core).__qualname__)
+        name = qualified(core if hasattr(core, "__qualname__") else type(core))
         self.parameters = Parameters(function, ignore)
         self._model = model or ""
         self._layer = layer

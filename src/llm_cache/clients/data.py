@@ -10,10 +10,12 @@ import datetime as dt
 import decimal
 import functools
 import pathlib
+import re
+import string
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from types import FunctionType, MappingProxyType, MethodType, SimpleNamespace
+from types import CodeType, FunctionType, MappingProxyType, MethodType, SimpleNamespace
 from typing import Any
 
 from llm_cache.clients.typed import Form, Unfit, class_name
@@ -24,7 +26,7 @@ _ATOMS = frozenset({
     str, int, float, bool, type(None), bytes, complex, type(...), decimal.Decimal, uuid.UUID,
     dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone,
 })  # fmt: skip
-_LOOSE = (OrderedDict, deque, MappingProxyType, SimpleNamespace, functools.partial)
+_LOOSE = (OrderedDict, deque, MappingProxyType, SimpleNamespace, functools.partial, re.Pattern, string.Template)
 _BASES = (str, int, float, bytes, bytearray, list, tuple, dict, set, frozenset)
 Label = Callable[[Any], "str | None"]
 """Names a function or class whose code counts; None for any other."""
@@ -80,7 +82,31 @@ def is_data(value: Any) -> bool:
     if issubclass(cls, pathlib.PurePath):
         # Where on a machine a program lies is nothing that two copies of it share.
         return not value.is_absolute()
-    return kind_of(cls) is not None and not issubclass(cls, type)
+    return (kind_of(cls) is not None and not issubclass(cls, type)) or _fields(cls) is not None or _is_jinja(cls)
+
+
+def _fields(cls: type) -> tuple[str, ...] | None:
+    """The fields of a class of `attrs` or `msgspec`."""
+    attributes = cls.__dict__.get("__attrs_attrs__")
+    if attributes is not None:
+        return tuple(str(attribute.name) for attribute in attributes)
+    found = getattr(cls, "__struct_fields__", None) if type(cls).__module__.startswith("msgspec") else None
+    return found if type(found) is tuple else None
+
+
+def _is_jinja(cls: type) -> bool:
+    return cls.__name__ == "Template" and cls.__module__.startswith("jinja2.")
+
+
+def _constants(code: CodeType) -> list[object]:
+    """The texts and numbers in a piece of code, in their order."""
+    found: list[object] = []
+    for constant in code.co_consts:
+        if type(constant) is CodeType:
+            found += _constants(constant)
+        elif type(constant) in {str, int, float}:
+            found.append(constant)
+    return found
 
 
 def lasting(value: Any) -> bool:
@@ -141,6 +167,18 @@ class Lenient(Form):
             return ["mappingproxy", self(dict(value))]
         if is_a(value, deque):
             return ["deque", self(list(deque.__iter__(value)))]
+        if is_a(value, re.Pattern):
+            return ["pattern", self(value.pattern), int(value.flags)]
+        if is_a(value, string.Template):
+            return ["template", class_name(type(value)), self(value.template)]
+        if _is_jinja(type(value)):
+            # It does not keep its text; what it has been compiled to does.
+            render: Any = (own_attributes(value) or {}).get("root_render_func")
+            return ["jinja", self(_constants(render.__code__)) if is_a(render, FunctionType) else None]
+        fields = _fields(type(value))
+        if fields is not None:
+            held = {name: getattr(value, name) for name in fields if hasattr(value, name)}
+            return ["fields", class_name(type(value)), self(held)]
         for base in _BASES:
             if is_a(value, base):
                 # A copy without what a subclass adds; its methods are code, and code of this module counts.

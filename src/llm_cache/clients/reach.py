@@ -6,6 +6,7 @@ identities, and writes down anew what can change in place.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from hashlib import sha256
 from types import CellType, CodeType, FunctionType, ModuleType
@@ -17,7 +18,7 @@ from llm_cache.clients.imports import imported
 from llm_cache.clients.reads import Read, Reads
 from llm_cache.clients.source import class_tree_of, tree_of
 from llm_cache.clients.syntax import Definition, Role, Syntax, understood
-from llm_cache.clients.typed import class_name
+from llm_cache.clients.typed import class_name, qualified
 from llm_cache.codec.values_classes import kind_of
 from llm_cache.core import canonical
 
@@ -149,7 +150,7 @@ class Plan:
                 self._labels.add(class_name(self._core if is_a(self._core, type) else type(self._core)))
 
     def _add(self, what: Any, role: Role, *, bound: bool = False) -> _Node:
-        name = label = what.__qualname__ if role != "root" else ""
+        name = label = qualified(what) if role != "root" else ""
         number = 1
         while label in self._labels:
             number += 1
@@ -229,8 +230,11 @@ class Plan:
         found: dict[str, object] = {}
         for name, value in sorted(vars(cls).items()):
             core = innermost(value)
-            if is_a(core, FunctionType) and core.__code__.co_filename != "<string>":
-                found[name] = self._label(core, bound=False)
+            if is_a(core, FunctionType):
+                # Of others are the methods that named tuples and their like are given, in each version more.
+                label = self._label(core)
+                if label is not None and core.__code__.co_filename != "<string>":
+                    found[name] = label
             elif not name.startswith("_") and is_data(value):
                 found[name] = self._data(value)
         annotations = vars(cls).get("__annotations__", {})
@@ -299,7 +303,9 @@ class Plan:
     def _attribute(self, value: Any, name: str) -> Any:
         """An attribute, found without running a property or `__getattr__`."""
         if is_a(value, ModuleType):
-            return self._slot(vars(value), name)
+            # What Python's own modules hold (`sys.modules`) is not the program's, and differs from version to version.
+            standard = value.__name__.partition(".")[0] in sys.stdlib_module_names
+            return _ABSENT if standard else self._slot(vars(value), name)
         if not is_a(value, type):
             attributes = own_attributes(value)
             if attributes is not None:

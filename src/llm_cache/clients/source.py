@@ -13,7 +13,7 @@ import inspect
 import linecache
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
@@ -27,6 +27,7 @@ _MOST_FILES = 4
 _FAR = 10_000_000
 """More lines than any file has."""
 _quieted = threading.Lock()
+_BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
@@ -54,15 +55,29 @@ class _File:
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         with _quiet():
-            self.body = ast.parse("".join(lines)).body
+            self.body = [each for each in ast.parse("".join(lines)).body if not _is_future(each)]
+        self._imports = list(_imports(self.body))
         self._codes: dict[tuple[int, int], list[CodeType]] = {}
 
-    def codes(self, place: int, flags: int) -> list[CodeType]:
-        """What the statement at that place compiles to, nested code included."""
-        key = place, flags & _FUTURE
-        if key not in self._codes:
-            self._codes[key] = _compiled(self.body[place], flags)
-        return self._codes[key]
+    def compiled(self, statement: ast.stmt, flags: int) -> list[CodeType]:
+        """What a statement compiles to where the rest of the file is, nested code included.
+
+        Compilers look at a module's imports: what is called on one of them is other bytecode. The rest of the module
+        makes no difference that is known, and compiling it takes longer.
+        """
+        return _compiled([*self._imports, statement], flags)
+
+    def has(self, code: CodeType, place: int) -> bool:
+        """Whether the statement at that place compiles to this code."""
+        flags = code.co_flags & _FUTURE
+        if (place, flags) not in self._codes:
+            self._codes[place, flags] = self.compiled(self.body[place], flags)
+        if code in self._codes[place, flags]:
+            return True
+        if (-1, flags) not in self._codes:
+            # In case that there is another difference after all.
+            self._codes[-1, flags] = _compiled(self.body, flags)
+        return code in self._codes[-1, flags]
 
 
 _files: dict[str, _File] = {}
@@ -109,7 +124,7 @@ def _is_of(node: ast.ClassDef, functions: list[FunctionType], file: _File, place
     first, last = _first(node), node.end_lineno or 0
     for function in functions:
         code = function.__code__
-        if not first <= code.co_firstlineno <= last or code not in file.codes(place, code.co_flags):
+        if not first <= code.co_firstlineno <= last or not file.has(code, place):
             return False
     return True
 
@@ -170,12 +185,12 @@ def _matching(file: _File, place: int, code: CodeType) -> Definition | None:
     statement = file.body[place]
     found: list[Definition] = _candidates(statement, code)
     if len(found) == 1:
-        return found[0] if code in file.codes(place, code.co_flags) else None
+        return found[0] if file.has(code, place) else None
     for number, node in enumerate(found):
         # Several on one line: each in turn is moved far away, to see what it compiles to.
         moved = copy.deepcopy(statement)
         ast.increment_lineno(_candidates(moved, code)[number], _FAR)
-        if any(each.co_firstlineno > _FAR and _same(each, code) for each in _compiled(moved, code.co_flags)):
+        if any(each.co_firstlineno > _FAR and _same(each, code) for each in file.compiled(moved, code.co_flags)):
             return node
     return None
 
@@ -195,12 +210,25 @@ def _same(one: Any, other: Any) -> bool:
     )
 
 
-def _compiled(statement: ast.stmt, flags: int) -> list[CodeType]:
+def _is_future(statement: ast.stmt) -> bool:
+    """Whether it is an import that the flags of a code tell of; it may stand at the beginning of a file only."""
+    return isinstance(statement, ast.ImportFrom) and statement.module == "__future__"
+
+
+def _imports(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The imports of a module's own level, in whatever blocks they stand."""
+    for statement in body:
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            yield statement
+        elif not isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            inner = (each for each in ast.iter_child_nodes(statement) if isinstance(each, _BLOCKS))
+            yield from _imports(inner)  # type: ignore[arg-type]
+
+
+def _compiled(body: list[ast.stmt], flags: int) -> list[CodeType]:
     try:
         with _quiet():
-            module = compile(
-                ast.Module([statement], []), "<compared>", "exec", flags=flags & _FUTURE, dont_inherit=True
-            )
+            module = compile(ast.Module(body, []), "<compared>", "exec", flags=flags & _FUTURE, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     return list(_nested(module))
@@ -224,5 +252,5 @@ def _named(node: ast.AST, path: list[str]) -> Iterator[ast.ClassDef]:
             return
         path = path[1:]
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+        if isinstance(child, _BLOCKS):
             yield from _named(child, path)

@@ -13,6 +13,7 @@ import datetime as dt
 import decimal
 import math
 import pathlib
+import re
 import struct
 import sys
 import uuid
@@ -29,6 +30,7 @@ from llm_cache.codec.values_objects import dataclass_parts, model_parts
 from llm_cache.core import canonical
 
 MAX_DEPTH = 100
+_COMPREHENSION = re.compile(r"<(?:list|set|dict)comp>\.")
 _INT_MIN, _INT_END = -(2**63), 2**64
 _SENTINELS = frozenset({"NotGiven", "Omit"})
 """How the SDKs of one generator write "not given"."""
@@ -259,7 +261,13 @@ _WRITERS: dict[type, Callable[[Form, Any, int], object]] = {
 
 def class_name(cls: Any) -> str:
     """`module:qualname`, the module as whoever imports it would call it."""
-    return f"{home(cls.__module__)}:{cls.__qualname__}"
+    return f"{home(cls.__module__)}:{qualified(cls)}"
+
+
+def qualified(definition: Any) -> str:
+    """The qualified name of a function or class, without the comprehensions around it: Python 3.12 leaves those out."""
+    name = str(definition.__qualname__)
+    return _COMPREHENSION.sub("", name) if "comp>" in name else name
 
 
 def home(module: str) -> str:

@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-slow check bench format lock clean environment
+.PHONY: help serve demo test test-slow check bench format lock clean environment
 
 help: ## This list.
 	@echo 'make TARGET [ARGS="..."]'
@@ -27,6 +27,9 @@ environment:
 
 serve: environment ## The caching proxy on 127.0.0.1:8100, on an SQLite file; made and started.
 	@exec $(BIN)/llm-cache serve $(ARGS)
+
+demo: environment ## What a cache does, in a few seconds, with no key and no network.
+	@$(BIN)/llm-cache demo $(ARGS)
 
 test: environment ## The default tests, then those of the SDKs against the majors before.
 	@$(BIN)/python tools/run_tests.py $(PYTEST_ARGS)

@@ -27,14 +27,20 @@ class CacheMissError(LLMCacheError):
     """Nothing is stored for a call that must be answered from the cache alone.
 
     Attributes:
+        message: what is missing, in one sentence.
         key: the 64 hex digits that were looked for.
         explanation: the nearest stored request and what differs, as lines of text.
     """
 
     def __init__(self, message: str, *, key: str = "", explanation: str = "") -> None:
         super().__init__(message)
+        self.message = message
         self.key = key
         self.explanation = explanation
+
+    def __str__(self) -> str:
+        """All of it: in a notebook the end of a traceback is what one reads."""
+        return f"{self.message}\n{self.explanation}" if self.explanation else self.message
 
 
 class StoreError(LLMCacheError):

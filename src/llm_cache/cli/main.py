@@ -27,6 +27,7 @@ _COMMANDS = {
     "purge": "Delete entries.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
+    "demo": "Show what a cache does, with no key and no network.",
     "completion": "Print the completion script of a shell.",
 }
 """Every command with its help, so that the list of commands needs none of them."""

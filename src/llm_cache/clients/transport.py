@@ -92,12 +92,11 @@ class _Call:
         self.done("miss", "offline")
         if self.face.kind is None:
             return None
-        message = "\n".join(filter(None, (str(error), error.explanation)))
         provider = self.ask.endpoint.provider if self.ask.endpoint else self.face.kind
         body = error_body(
             "anthropic" if self.face.kind == "anthropic" else provider,
             GATEWAY_TIMEOUT,
-            message,
+            str(error),
             "cache_miss",
         )
         return (("content-type", "application/json"), ("x-should-retry", "false")), body

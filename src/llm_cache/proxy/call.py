@@ -87,11 +87,10 @@ class Call:
             else:
                 await self._relay(outcome)
         except CacheMissError as error:
-            message = "\n".join(filter(None, (str(error), error.explanation)))
             headers = [(b"x-should-retry", b"false")]
             if error.key:
                 headers.append((b"x-llm-cache-key", error.key.encode()))
-            raise Refusal(504, "cache_miss", message, tuple(headers), miss=True) from None
+            raise Refusal(504, "cache_miss", str(error), tuple(headers), miss=True) from None
         except Gone:
             return
         except asyncio.CancelledError:

@@ -16,6 +16,7 @@ LOCKS = {
     "lowest": ("pyproject.toml", "--group", "dev", "--resolution", "lowest-direct"),
     "sdk-openai2": ("pyproject.toml", "--group", "sdk-openai2"),
     "sdk-openai1": ("pyproject.toml", "--group", "sdk-openai1"),
+    "docs": ("--group", "docs"),
     "uv": ("--group", "uv"),
 }
 

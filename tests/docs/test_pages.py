@@ -1,0 +1,58 @@
+"""Every Python block of the tutorial and the how-to guides runs, top to bottom, against a provider on loopback."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_cache.clients import cache as caches
+from llm_cache.testing import openai_chat, openai_chat_stream
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([DOCS / "tutorial.md", *(DOCS / "how-to").glob("*.md")])
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+WANTED = {
+    "tutorial": lambda found: found["first"] == found["second"] and found["french"] == found["also_french"],
+    "evals": lambda found: found["answer"] == found["again"] and len(set(found["draws"])) == 3,
+    "agents": lambda found: found["messages"][-1]["content"],
+    "ci-without-keys": lambda found: found["recorded"].choices[0].message.content,
+}
+"""What holds after a page has run; a page of other blocks only has to run."""
+
+
+def answer(counted):
+    def answering(received):
+        asked = received.json()
+        counted.append(asked)
+        text = f"Answer {len(counted)}."
+        return openai_chat_stream(text.split()) if asked.get("stream") else openai_chat(text)
+
+    return answering
+
+
+@pytest.mark.sdk
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_its_python_runs(page, upstream, monkeypatch, tmp_path):
+    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
+    if not blocks:
+        pytest.skip("no Python on this page")
+    pytest.importorskip("openai")
+    asked = []
+    upstream.reply("/v1/chat/completions", answer(asked))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.url + "/v1")
+    monkeypatch.setattr(caches, "_default", None)
+    monkeypatch.chdir(tmp_path)
+    found = {"__name__": page.stem}
+    for number, block in enumerate(blocks, 1):
+        exec(compile(block, f"{page.name}, Python block {number}", "exec"), found)
+    assert WANTED.get(page.stem, bool)(found)
+
+
+def test_every_page_is_of_a_known_kind():
+    kinds = {"how-to", "reference", "explanation", "decisions", "_static"}
+    pages = {path.relative_to(DOCS).parts[0] for path in DOCS.rglob("*.md") if len(path.relative_to(DOCS).parts) > 1}
+    assert pages <= kinds

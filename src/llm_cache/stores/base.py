@@ -6,13 +6,13 @@ No store may know what its values mean; all of them pass `llm_cache.testing.Stor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from llm_cache.core.model import Row
 
-__all__ = ["EVERYTHING", "Backend", "Counters", "Filter", "Maintenance", "Row", "Store", "Summary"]
+__all__ = ["EVERYTHING", "Backend", "Counters", "Filter", "Journals", "Maintenance", "Row", "Store", "Summary"]
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 
@@ -138,6 +138,18 @@ class Counters(Protocol):
         ...
 
 
+class Journals(Protocol):
+    """Short lists of what happened last, shared by all processes: lines of any bytes by the journal's name."""
+
+    def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
+        """Append the lines, the newest last; of the journal only the latest `most` stay."""
+        ...
+
+    def jotted(self, journal: str, limit: int) -> list[bytes]:
+        """The latest lines, newest first, at most that many."""
+        ...
+
+
 class Maintenance(Protocol):
     """What administration asks of a store beyond rows."""
 
@@ -166,5 +178,5 @@ class Maintenance(Protocol):
         ...
 
 
-class Backend(Store, Watched, Counters, Maintenance, Protocol):
+class Backend(Store, Watched, Counters, Journals, Maintenance, Protocol):
     """All that the cache needs of one place."""

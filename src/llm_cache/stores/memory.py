@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from llm_cache.errors import StoreError
@@ -23,6 +23,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._rows: dict[bytes, Row] = {}
         self._sums: dict[tuple[str, ...], dict[str, int]] = {}
+        self._journals: dict[str, list[bytes]] = {}
         self._secrets: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._generation = 0
@@ -104,6 +105,20 @@ class MemoryStore:
         self._use()
         with self._lock:
             return {label: dict(amounts) for label, amounts in self._sums.items()}
+
+    def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
+        """See `Journals`."""
+        self._use()
+        with self._lock:
+            kept = self._journals.setdefault(journal, [])
+            kept.extend(lines)
+            del kept[: max(0, len(kept) - most)]
+
+    def jotted(self, journal: str, limit: int) -> list[bytes]:
+        """See `Journals`."""
+        self._use()
+        with self._lock:
+            return list(islice(reversed(self._journals.get(journal, [])), max(0, limit)))
 
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""

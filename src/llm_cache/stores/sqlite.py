@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from weakref import finalize
@@ -201,6 +201,23 @@ class SqliteStore:
         for label, name, amount in self._read("SELECT label, name, amount FROM counters"):
             sums.setdefault(tuple(json.loads(label)), {})[name] = int(amount)
         return sums
+
+    def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
+        """See `Journals`."""
+        with self._connections.writing() as channel:
+            channel.executemany(
+                "INSERT INTO journals (journal, line) VALUES (?, ?)", [(journal, line) for line in lines[-most:]]
+            )
+            channel.execute(
+                "DELETE FROM journals WHERE journal = ?1 AND id <="
+                " (SELECT id FROM journals WHERE journal = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                (journal, most),
+            )
+
+    def jotted(self, journal: str, limit: int) -> list[bytes]:
+        """See `Journals`."""
+        sql = "SELECT line FROM journals WHERE journal = ? ORDER BY id DESC LIMIT ?"
+        return [bytes(line) for (line,) in self._read(sql, (journal, max(0, limit)))]
 
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""

@@ -59,6 +59,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UPDATE meta SET value = value + 1 WHERE name = 'generation';
         END""",
     ),
+    (
+        # Rows of one journal lie together; ids grow, and the oldest are deleted.
+        "CREATE TABLE journals (id INTEGER PRIMARY KEY, journal TEXT NOT NULL, line BLOB NOT NULL)",
+        "CREATE INDEX journals_journal ON journals (journal, id)",
+    ),
 )
 
 SELECT_GENERATION = "SELECT value FROM meta WHERE name = 'generation'"

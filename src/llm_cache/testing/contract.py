@@ -279,6 +279,17 @@ class StoreContract:
         assert store.secret("other") != secret
         assert len(set(self.in_threads(8, lambda _: store.secret("raced")))) == 1
 
+    def test_journals_keep_what_came_last(self, store: Backend) -> None:
+        assert store.jotted("calls", 5) == []
+        store.jot("calls", [b"1", b"", b"\0\xff"], most=4)
+        store.jot("other", [b"x"], most=4)
+        store.jot("calls", [b"4", b"5"], most=4)
+        assert store.jotted("calls", 10) == [b"5", b"4", b"\0\xff", b""]
+        assert store.jotted("calls", 2) == [b"5", b"4"]
+        store.jot("calls", [str(number).encode() for number in range(9)], most=3)
+        assert store.jotted("calls", 10) == [b"8", b"7", b"6"]
+        assert store.jotted("other", 10) == [b"x"]
+
     # Life and concurrency
 
     def test_readers_and_writers_do_not_disturb_each_other(self, store: Backend) -> None:

@@ -25,6 +25,8 @@ _COMMANDS = {
     "show": "Show one entry.",
     "why": "Show the stored request nearest to another, and what differs.",
     "purge": "Delete entries.",
+    "export": "Write entries into FILE, newest first.",
+    "import": "Bring the entries of an export back.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
     "demo": "Show what a cache does, with no key and no network.",

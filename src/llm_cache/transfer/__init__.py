@@ -1,0 +1,1 @@
+"""Export and import: entries as lines of JSON and back, and what other caches have kept."""

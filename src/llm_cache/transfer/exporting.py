@@ -1,0 +1,83 @@
+"""From a store to a file. It must not change the store, nor hold more than one entry in memory."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any
+
+from llm_cache.clients.admin import seen
+from llm_cache.errors import EntryError
+from llm_cache.stores.base import EVERYTHING, Filter
+from llm_cache.transfer import bodies
+from llm_cache.transfer.records import record_of
+
+if TYPE_CHECKING:
+    from llm_cache.clients.engine import Engine
+    from llm_cache.stores.base import Row
+
+
+@dataclass(slots=True)
+class Exported:
+    """What an export came to."""
+
+    entries: int = 0
+    unreadable: int = 0
+
+
+def export(
+    engine: Engine,
+    file: IO[bytes],
+    where: Filter = EVERYTHING,
+    *,
+    array: bool = False,
+    redact: bool = False,
+    told: Callable[[], None] = lambda: None,
+) -> Exported:
+    """Write the entries that match, newest first, and say how many there were.
+
+    Args:
+        engine: the cache.
+        file: takes the bytes.
+        where: which entries.
+        array: whether as one JSON array, not as a line for each.
+        redact: whether without everything that somebody wrote.
+        told: called after each entry.
+
+    Raises:
+        StoreError: the store cannot be read.
+        OSError: the file cannot be written.
+    """
+    # Whoever reads entries wants to know what they cost.
+    engine.ledger.account(lenient=True)
+    done = Exported()
+    between = b"[\n" if array else b""
+    for record in _records(engine, where, done, redact=redact):
+        file.write(between + bodies.dumps(record).encode() + (b"" if array else b"\n"))
+        between = b",\n" if array else b""
+        done.entries += 1
+        told()
+    if array:
+        file.write(b"\n]\n" if done.entries else b"[]\n")
+    return done
+
+
+def _records(engine: Engine, where: Filter, done: Exported, *, redact: bool) -> Iterator[dict[str, Any]]:
+    salt = secrets.token_bytes(32)
+    for row in engine.store.scan(where):
+        try:
+            record = _record(engine, row)
+        except EntryError:
+            done.unreadable += 1
+            continue
+        if redact:
+            from llm_cache.transfer.redaction import redacted
+
+            record = redacted(record, salt)
+        yield record
+
+
+def _record(engine: Engine, row: Row) -> dict[str, Any]:
+    entry = seen(engine, row)
+    return record_of(entry, entry.asked, entry.response, entry.text)

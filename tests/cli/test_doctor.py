@@ -86,7 +86,10 @@ def test_a_store_with_a_damaged_page_is_a_failure(run, file):
 
 def test_an_entry_that_cannot_be_read_is_a_failure(run, filled):
     connection = sqlite3.connect(filled)
-    connection.execute("UPDATE rows SET value = zeroblob(length(value)) WHERE model = 'gpt-4o'")
+    connection.execute(
+        "UPDATE entries SET value = zeroblob(length(value))"
+        " WHERE group_id IN (SELECT id FROM groups WHERE model = 'gpt-4o')"
+    )
     connection.commit()
     connection.close()
     _, by = checks(run, status=1)

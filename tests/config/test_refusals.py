@@ -100,7 +100,6 @@ def test_a_bad_value_in_the_environment_names_the_variable(refused, variable, va
     ("given", "name"),
     [
         ({"enable_encryption": True}, "enable_encryption"),
-        ({"max_size_mb": 5}, "max_size_mb"),
         ({"workers": 2}, "workers"),
         ({"proxy_tokens": {"a": "geheim"}}, "proxy_tokens"),
         ({"replay_pace": "recorded"}, "replay_pace"),
@@ -115,9 +114,9 @@ def test_what_this_version_has_no_part_for_is_refused_and_never_ignored(refused,
 
 
 def test_the_default_of_what_is_missing_may_be_given(loaded):
-    given = {"enable_encryption": False, "max_size_mb": 10240, "memory_mb": 64, "workers": 1, "replay_pace": "instant"}
+    given = {"enable_encryption": False, "memory_mb": 64, "workers": 1, "replay_pace": "instant"}
     assert loaded(arguments=given).workers == 1
-    assert loaded(ENCRYPTION="false", WORKERS="1", MAX_SIZE_MB="10240").max_size_mb == 10240
+    assert loaded(ENCRYPTION="false", WORKERS="1").enable_encryption is False
 
 
 def test_a_file_that_is_no_toml_is_told_where(refused):

@@ -113,6 +113,7 @@ def test_failures_of_the_store_and_evictions(ledger):
     ledger(Evicted(about(), 7, 4096))
     stats = ledger.stats()
     assert stats.total.store_failures == 2
+    assert stats.total.evicted == 7
     assert stats.reasons["fail"] == {"get": 1, "put": 1}
 
 

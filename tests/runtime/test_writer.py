@@ -226,3 +226,73 @@ def test_the_interpreter_does_not_end_before_what_is_queued_is_done():
 
 def test_there_is_one_in_the_process():
     assert writer() is writer()
+
+
+# --- what is done when there is time ----------------------------------------------------------------
+
+
+def test_slices_run_until_they_are_done_and_others_take_turns(mine):
+    done = []
+
+    def slices(name, count):
+        def run():
+            done.append(name)
+            return done.count(name) < count
+
+        return run
+
+    gate = Gate()
+    mine.post(gate.wait)
+    mine.spare("a", slices("a", 3))
+    mine.spare("b", slices("b", 2))
+    gate.open()
+    settled(lambda: len(done) == 5)
+    assert done == ["a", "b", "a", "b", "a"]
+    assert mine._spare == {}
+
+
+def test_what_is_posted_goes_before_the_next_slice(mine):
+    order = []
+    gate = Gate()
+
+    def run():
+        if len(order) == 0:
+            order.append("slice")
+            for number in range(3):
+                mine.post(lambda number=number: order.append(number))
+            return True
+        order.append("slice")
+        return False
+
+    mine.post(gate.wait)
+    mine.spare("job", run)
+    gate.open()
+    settled(lambda: len(order) == 5)
+    assert order == ["slice", 0, 1, 2, "slice"]
+
+
+def test_slices_get_a_turn_while_there_is_always_something_to_do(mine):
+    over, slices = [], []
+
+    def busy():
+        if not over:
+            mine.post(busy)
+
+    mine.post(busy)
+    mine.spare("job", lambda: slices.append(1) or True)
+    settled(lambda: len(slices) >= 3)
+    over.append(1)
+
+
+@pytest.mark.usefixtures("_silent")
+def test_a_slice_that_raises_is_not_tried_again_and_harms_nobody(mine):
+    tried = []
+
+    def fail():
+        tried.append(1)
+        raise ValueError
+
+    mine.spare("job", fail)
+    settled(lambda: tried)
+    assert mine.submit(lambda: 7).result(PATIENCE_S) == 7
+    assert len(tried) == 1

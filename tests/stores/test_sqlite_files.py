@@ -287,7 +287,7 @@ def test_a_locked_file_is_busy_at_once_for_readers(path: Path) -> None:
     store.close()
     other.execute("PRAGMA locking_mode = EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
-    other.execute("DELETE FROM rows")
+    other.execute("DELETE FROM entries")
     store = SqliteStore(path, read_timeout_ms=30, write_timeout_ms=60)
     with pytest.raises(StoreBusy, match="locked"):
         store.get(a_row(1).key)

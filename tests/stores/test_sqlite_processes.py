@@ -18,8 +18,8 @@ from llm_cache.errors import StoreError
 from llm_cache.stores import sqlite_connections
 from llm_cache.stores.base import EVERYTHING
 from llm_cache.stores.sqlite import SqliteStore
-from llm_cache.stores.sqlite_schema import PUT_ROW, values_of
 from llm_cache.testing.contract import a_row
+from tests.stores.filling import fill
 
 PREAMBLE = """
 import os, sys, threading
@@ -103,8 +103,7 @@ print(store.secret("scope").hex())
 
 def test_a_writer_gets_its_turn_while_another_removes(path: Path) -> None:
     store = SqliteStore(path)
-    with store._connections.writing() as channel:
-        channel.executemany(PUT_ROW, (values_of(a_row(number)) for number in range(30_000)))
+    fill(store, map(a_row, range(30_000)))
     other, worst, stop = SqliteStore(path), 0.0, threading.Event()
     removing = threading.Thread(target=lambda: (store.remove(EVERYTHING), stop.set()))
     removing.start()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_cache.stores import sqlite_schema
+from llm_cache.stores import sqlite_filters, sqlite_schema
 from llm_cache.stores.base import Filter
 from llm_cache.stores.sqlite import SqliteStore
 from llm_cache.testing.contract import a_row
@@ -31,7 +31,7 @@ def test_the_file_says_whose_it_is(path: Path) -> None:
 def test_an_older_file_is_brought_up_to_date_and_keeps_its_rows(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = SqliteStore(path)
     store.put(a_row(1))
-    later = ("ALTER TABLE rows ADD COLUMN mood TEXT", "CREATE TABLE moods (mood TEXT)")
+    later = ("ALTER TABLE entries ADD COLUMN mood TEXT", "CREATE TABLE moods (mood TEXT)")
     monkeypatch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, later))
     newer = SqliteStore(path)
     assert newer.get(a_row(1).key) == a_row(1)
@@ -61,27 +61,28 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatc
     store.close()
 
 
+BY_TIME = "INDEX entries_created (created_at"
+BY_KEY = "INDEX entries_key (key>"
 SCANS = {
-    Filter(): "COVERING INDEX rows_created (created_at<?)",
-    Filter(created_before=5.0): "COVERING INDEX rows_created (created_at<?)",
-    Filter(created_before=5.0, created_since=3.0): "COVERING INDEX rows_created (created_at>? AND created_at<?)",
-    Filter(key_prefix="a"): "COVERING INDEX rows_created",
-    Filter(key_prefix="abc"): "INDEX rows_key (key>? AND key<?)",
-    Filter(key_prefix="abc", created_since=5.0): "INDEX rows_key (key>? AND key<?)",
-    Filter(model="m", created_since=1.0): "INDEX rows_model (model=? AND created_at>? AND created_at<?)",
-    Filter(model="m", namespace="n", provider="p"): "INDEX rows_model (model=? AND created_at<?)",
-    Filter(namespace="n", provider="p"): "INDEX rows_namespace (namespace=? AND created_at<?)",
-    Filter(provider="p", endpoint="e", live_at=3.0): "INDEX rows_provider (provider=? AND created_at<?)",
-    Filter(expired_at=3.0): "COVERING INDEX rows_created (created_at<?)",
-    Filter(endpoint="e"): "INDEX rows_created (created_at<?)",
+    Filter(): f"{BY_TIME}<?)",
+    Filter(created_before=5.0): f"{BY_TIME}<?)",
+    Filter(created_before=5.0, created_since=3.0): f"{BY_TIME}>? AND created_at<?)",
+    Filter(key_prefix="a"): f"{BY_TIME}<?)",
+    Filter(key_prefix="abc"): f"{BY_KEY}? AND key<?)",
+    Filter(key_prefix="abc", created_since=5.0): f"{BY_KEY}? AND key<?)",
+    Filter(model="m", created_since=1.0): f"{BY_TIME}>? AND created_at<?)",
+    Filter(model="m", namespace="n", provider="p"): f"{BY_TIME}<?)",
+    Filter(provider="p", endpoint="e", live_at=3.0): f"{BY_TIME}<?)",
+    Filter(expired_at=3.0): f"{BY_TIME}<?)",
 }
 OTHERS = {
-    Filter(created_since=5.0): "COVERING INDEX rows_created (created_at>?)",
-    Filter(key_prefix="a", model="y", created_before=5.0): "INDEX rows_key (key>? AND key<?)",
-    Filter(key_prefix="f"): "INDEX rows_key (key>?)",
-    Filter(model="m", expired_at=3.0): "INDEX rows_model (model=?)",
-    Filter(expired_at=3.0, provider="p", created_before=9.0): "INDEX rows_expires (expires_at<?)",
-    Filter(live_at=3.0): "COVERING INDEX rows_created",
+    Filter(created_since=5.0): f"COVERING {BY_TIME}>?)",
+    Filter(key_prefix="a", model="y", created_before=5.0): f"{BY_KEY}? AND key<?)",
+    Filter(key_prefix="f"): f"{BY_KEY}?)",
+    Filter(model="m", expired_at=3.0): "COVERING INDEX entries_created",
+    Filter(expired_at=3.0, provider="p", created_before=9.0): f"COVERING {BY_TIME}<?)",
+    Filter(live_at=3.0): "COVERING INDEX entries_created",
+    Filter(endpoint="e"): "COVERING INDEX entries_created",
 }
 
 
@@ -89,14 +90,14 @@ OTHERS = {
 def test_scans_walk_an_index(path: Path, where: Filter, index: str) -> None:
     store = SqliteStore(path)
     store.put(a_row(1))
-    sql, parameters, start = sqlite_schema.page(where)
+    sql, parameters, start = sqlite_filters.page(where)
     plan = store._read(f"EXPLAIN QUERY PLAN {sql}", (*parameters, start[0], *start, 256))
     assert index in plan[0][3]
     # But for the few rows of a long prefix, nothing but rows of one instant needs sorting.
     whole = [
         step[3] for step in plan if "ORDER BY" in step[3] and "RIGHT PART" not in step[3] and "LAST" not in step[3]
     ]
-    assert bool(whole) == ("rows_key" in index)
+    assert bool(whole) == ("entries_key" in index)
     store.close()
 
 
@@ -104,16 +105,27 @@ def test_scans_walk_an_index(path: Path, where: Filter, index: str) -> None:
 def test_totals_and_removals_have_an_index(path: Path, where: Filter, index: str) -> None:
     store = SqliteStore(path)
     store.put(a_row(1))
-    sql, parameters = sqlite_schema.condition(where)
-    plan = store._read(f"EXPLAIN QUERY PLAN SELECT count(*), sum(size) FROM rows WHERE {sql}", parameters)
-    assert index in plan[0][3]
+    sql, parameters = sqlite_filters.condition(where)
+    # What finds the rows, what counts them, and what names them.
+    for query in ("id FROM entries", "count(*), sum(size) FROM entries", "DISTINCT group_id FROM entries"):
+        plan = store._read(f"EXPLAIN QUERY PLAN SELECT {query} WHERE {sql}", parameters)
+        assert index in plan[0][3]
     store.close()
 
 
-def test_totals_are_read_from_an_index_alone(path: Path) -> None:
+def test_totals_by_name_read_no_entry(path: Path) -> None:
     store = SqliteStore(path)
     store.put(a_row(1))
-    for sql in ("count(*), sum(size)", "DISTINCT provider", "DISTINCT model"):
-        (plan,) = store._read(f"EXPLAIN QUERY PLAN SELECT {sql} FROM rows WHERE 1")
-        assert "COVERING INDEX" in plan[3]
+    seen: list[str] = []
+    read = store._connections.read
+
+    def watched(sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        seen.extend(step[3] for step in read(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        return read(sql, parameters)
+
+    store._connections.read = watched
+    for where in (Filter(), Filter(provider="openai"), Filter(model="gpt-4o", namespace="default", endpoint="e")):
+        store.summary(where)
+    assert seen
+    assert not any("entries" in step for step in seen)
     store.close()

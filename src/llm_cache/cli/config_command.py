@@ -23,6 +23,7 @@ TEMPLATE = """\
 # mode = "read-write"               # read-write, read-only, refresh, offline, off
 # ignore_fields = []                # fields of a request, besides the built-in ones, that do not count
 # dont_store = ["content_filter", "empty"]   # and "length", "refusal"
+# max_size_mb = 10240
 # max_entry_mb = 16
 # memory_mb = 64                    # how much of it is also kept in memory
 # read_timeout_ms = 100

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from llm_cache.config import Settings
     from llm_cache.core.model import Entry, Reader, Request
-    from llm_cache.stores.base import Backend
 
 MEGABYTE = 1024 * 1024
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
@@ -83,11 +82,12 @@ class Engine:
             write_timeout_s=settings.write_timeout_ms / 1000,
             read_timeout_s=settings.read_timeout_ms / 1000,
             memory_bytes=int(settings.memory_mb * MEGABYTE),
+            limit_bytes=int(settings.max_size_mb * MEGABYTE),
         )
         self.ledger.priced = self.access.forget
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the
         # collector may run this anywhere, under any lock; the thread is waited for after all finalizers have run.
-        self._finalizer = weakref.finalize(self, writer().post, partial(_close, self.ledger, self.store))
+        self._finalizer = weakref.finalize(self, writer().post, partial(_close, self.access, self.ledger))
         self.policy = policy_of(settings)
         self._policies: dict[tuple[Layer, Layer], Policy] = {}
         place = self.store.location()
@@ -150,9 +150,10 @@ class Engine:
     def close(self) -> None:
         """Flush counters and let go of the store. A second call does nothing."""
         self._finalizer.detach()
-        _close(self.ledger, self.store)
+        _close(self.access, self.ledger)
 
 
-def _close(ledger: Ledger, store: Backend) -> None:
+def _close(access: Access, ledger: Ledger) -> None:
     ledger.close()
-    store.close()
+    access.stop()
+    access.store.close()

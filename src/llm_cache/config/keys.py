@@ -55,7 +55,7 @@ _KEYS = (
     Key("mode", Mode.READ_WRITE, given.mode),
     Key("ignore_fields", frozenset(), given.words),
     Key("dont_store", frozenset({"content_filter", "empty"}), given.traits),
-    Key("max_size_mb", 10240, given.number(0, _MB_LIMIT * 1024, above=True), later=True),
+    Key("max_size_mb", 10240, given.number(0, _MB_LIMIT * 1024, above=True)),
     # What is larger than this is no answer to wait for, and would be held in memory several times over.
     Key("max_entry_mb", 16, given.number(0, 1024, above=True)),
     Key("memory_mb", 64, given.number(0, _MB_LIMIT)),

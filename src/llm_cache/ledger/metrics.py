@@ -52,6 +52,7 @@ def _metrics(stats: Stats) -> Iterator[Metric]:
         ("joined", "Hits that were answered by an identical call in flight", stats.joined),
         ("stale_hits", "Hits that were answered by an expired entry", total.stale),
         ("stored", "Answers that were stored", total.stored),
+        ("evicted", "Entries that were removed to keep the store under its size", total.evicted),
         ("tokens_saved", "Tokens that hits did not cost", stats.tokens_saved),
         ("cost_spent_usd", "What calls cost in USD, as far as prices are known", float(stats.cost_spent_usd)),
         ("time_saved_seconds", "Time that hits did not take", stats.time_saved_s),

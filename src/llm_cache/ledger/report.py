@@ -16,7 +16,8 @@ class Line:
     """What came of the calls of one provider and model, or of all.
 
     Money is in USD. `unpriced_spent` and `unpriced_saved` are how many calls are missing in it, because nobody knows
-    their price. `joined` and `stale` calls are among the hits.
+    their price. `joined` and `stale` calls are among the hits. `evicted` entries were removed to keep the store under
+    its size.
     """
 
     provider: str = ""
@@ -29,6 +30,7 @@ class Line:
     stored: int = 0
     dropped: int = 0
     store_failures: int = 0
+    evicted: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
     tokens_saved: int = 0

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from llm_cache.core.events import About, StoreFailed
 from llm_cache.errors import EntryError, StoreBusy, StoreError
 from llm_cache.runtime.breaker import Breaker
+from llm_cache.runtime.evictor import Evictor
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.tier import Tier
 
@@ -41,6 +42,7 @@ class Access:
         read_timeout_s: how long it waits for a lookup, once one has been seen to hang.
         listener: told of failures; the same that hears a plan's events.
         memory_bytes: how much of what was read is kept decoded; 0 is nothing.
+        limit_bytes: what the store may take; None is no limit.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Access:
         write_timeout_s: float,
         read_timeout_s: float = 0.1,
         memory_bytes: int = 0,
+        limit_bytes: int | None = None,
     ) -> None:
         self.store = store
         self.codec = codec
@@ -62,6 +65,7 @@ class Access:
         self._read_timeout_s = read_timeout_s
         self._hangs = False
         self._tier = Tier(memory_bytes)
+        self._evictor = None if limit_bytes is None else Evictor(store, writer, listener, limit_bytes)
         place = store.location()
         self._reading = Breaker(f"reading the cache in {place}")
         self._writing = Breaker(f"writing the cache in {place}")
@@ -138,7 +142,16 @@ class Access:
         if not self._writing.allows(time.monotonic()):
             self._tell(StoreFailed(About(key=entry.key), "put", "skipped"))
             return None
-        return self.writer.submit(partial(self._put, entry))
+        future = self.writer.submit(partial(self._put, entry))
+        if self._evictor is not None:
+            # A job of its own: the caller need not wait for it.
+            self.writer.post(self._evictor.wrote)
+        return future
+
+    def stop(self) -> None:
+        """The store is about to be closed: nothing more is removed from it."""
+        if self._evictor is not None:
+            self._evictor.stop()
 
     def overdue(self, entry: Entry) -> bool:
         """Count a save that was not done by its deadline. Always False."""

@@ -1,7 +1,7 @@
 """The one background thread of a process: what need not be waited for, and writes with a deadline.
 
 It knows nothing of what it runs. Jobs run in the order in which they came; a job that raises is
-logged and costs nobody else anything.
+logged and costs nobody else anything. What is long is done in small slices while nothing else waits.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _log = logging.getLogger("llm_cache")
 _T = TypeVar("_T")
 _EXIT_S = 5.0
 """How long the end of the interpreter waits for what is still queued."""
+_SPARE_S = 0.05
+"""How long a slice waits at most while there is always something else to do."""
 
 
 class Writer:
@@ -41,6 +43,8 @@ class Writer:
         self._starting = threading.Lock()
         self._periodic: dict[object, tuple[float, Callable[[], object]]] = {}
         self._due: dict[object, float] = {}
+        self._spare: dict[object, Callable[[], bool]] = {}
+        self._spared_at = 0.0
 
     def post(self, job: Callable[[], object]) -> None:
         """Run the job soon; nobody waits for it."""
@@ -75,6 +79,15 @@ class Writer:
         self._periodic.pop(name, None)
         self._due.pop(name, None)
 
+    def spare(self, name: object, job: Callable[[], bool]) -> None:
+        """Run the job when nothing else waits, again and again until it returns False.
+
+        Each time should take some milliseconds, since a call may be waiting for its answer to be
+        kept by then. `drain` does not wait for it: what is not done is begun again some other day.
+        """
+        self._spare[name] = job
+        self.post(_nothing)
+
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything queued so far has run; False if that takes longer."""
         thread = self._thread
@@ -106,11 +119,13 @@ class Writer:
     def _work(self) -> None:
         while True:
             try:
-                job: Callable[[], object] = self._queue.get(timeout=self._idle_s())
+                job: Callable[[], object] = self._queue.get(timeout=0.0 if self._spare else self._idle_s())
             except Empty:
-                job = _nothing
+                job = self._run_spare
             _run(job)
             self._run_periodic()
+            if self._spare and time.monotonic() - self._spared_at > _SPARE_S:
+                self._run_spare()
 
     def _idle_s(self) -> float | None:
         if not self._periodic:
@@ -126,6 +141,17 @@ class Writer:
             if now >= due:
                 self._due[name] = now + seconds
                 _run(job)
+
+    def _run_spare(self) -> None:
+        """One slice of the job that has waited longest."""
+        for name in list(self._spare):
+            job = self._spare.pop(name)
+            more: list[bool] = []
+            _run(lambda: more.append(job()))  # noqa: B023 - run at once
+            if more == [True]:
+                self._spare.setdefault(name, job)
+            self._spared_at = time.monotonic()
+            return
 
 
 def _nothing() -> None:

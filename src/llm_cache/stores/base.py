@@ -12,7 +12,18 @@ from typing import Protocol
 
 from llm_cache.core.model import Row
 
-__all__ = ["EVERYTHING", "Backend", "Counters", "Filter", "Journals", "Maintenance", "Row", "Store", "Summary"]
+__all__ = [
+    "EVERYTHING",
+    "Backend",
+    "Counters",
+    "Filter",
+    "Journals",
+    "Maintenance",
+    "Row",
+    "Shrunk",
+    "Store",
+    "Summary",
+]
 
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 
@@ -69,6 +80,18 @@ class Summary:
     models: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Shrunk:
+    """What one step of making a store smaller did: rows removed, and the bytes of their values.
+
+    `more` tells that the next step has something to do too.
+    """
+
+    entries: int = 0
+    size_bytes: int = 0
+    more: bool = False
+
+
 class Store(Protocol):
     """Rows by key. Methods may be called from any thread; each raises `StoreError` when it fails.
 
@@ -121,7 +144,8 @@ class Watched(Protocol):
         """A number that has moved if anybody, in any process, has replaced or removed a row.
 
         What was read after it was asked for may be served again for as long as it stays the same.
-        New rows, hits, prices and counters do not move it.
+        New rows, hits, prices and counters do not move it, and neither does `shrink`: what it removed is
+        still true, and who writes at the limit removes all the time.
         """
         ...
 
@@ -170,6 +194,23 @@ class Maintenance(Protocol):
 
         `now` (seconds since the epoch) goes into the name. None if there was nothing to move, or
         another process has already done it.
+        """
+        ...
+
+    def shrink(self, limit_bytes: int, now: float) -> Shrunk:
+        """One small step (some milliseconds) towards a store of at most that size, or towards a smaller file.
+
+        Removes a few rows if the store is larger: what has expired at `now` (seconds since the epoch) as far as it
+        is easily found, then what is worth least (`stores.worth`). Does nothing, at the price of microseconds, to a
+        store that is small enough and has little room to give back. A store that another program bounds, as Redis
+        does, does nothing at all.
+        """
+        ...
+
+    def compact(self) -> int:
+        """Give back to the system what is not needed; the bytes by which the store has become smaller.
+
+        May take seconds per gigabyte, during which writes by others wait.
         """
         ...
 

@@ -9,10 +9,16 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import inf
 
 from llm_cache.errors import StoreError
-from llm_cache.stores import forks
-from llm_cache.stores.base import EVERYTHING, Filter, Row, Summary
+from llm_cache.stores import forks, worth
+from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
+
+_ROW_BYTES = 1024
+"""What a row takes beside its value: the tuple, its key, its numbers, its place in the dict."""
+_STEP = 20
+"""A step removes a twentieth of what is allowed, since it has to look at every row."""
 
 
 class MemoryStore:
@@ -27,6 +33,7 @@ class MemoryStore:
         self._secrets: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._generation = 0
+        self._size = 0
         self._closed = False
         forks.tell(self)
 
@@ -39,7 +46,11 @@ class MemoryStore:
         """See `Store`."""
         self._use()
         with self._lock:
-            self._generation += row.key in self._rows
+            before = self._rows.get(row.key)
+            if before is not None:
+                self._generation += 1
+                self._size -= _ROW_BYTES + len(before.value)
+            self._size += _ROW_BYTES + len(row.value)
             self._rows[row.key] = row._replace(hits=0, last_hit_at=None)
 
     def generation(self) -> int:
@@ -59,7 +70,7 @@ class MemoryStore:
             doomed = self._matching(where)
             self._generation += bool(doomed)
             for row in doomed:
-                del self._rows[row.key]
+                self._drop(row.key)
         return len(doomed)
 
     def touch(self, hits: Mapping[bytes, tuple[int, float]]) -> None:
@@ -144,6 +155,33 @@ class MemoryStore:
         """See `Maintenance`. There is nothing that could be damaged."""
         return None
 
+    def shrink(self, limit_bytes: int, now: float) -> Shrunk:
+        """See `Maintenance`. The rest of the work is done in one go: to find the least, all must be looked at."""
+        self._use()
+        if self._size <= limit_bytes:
+            return Shrunk()
+        wanted = self._size - limit_bytes + limit_bytes // _STEP
+        # What has expired goes first. Ranked outside of the lock, so that nobody waits for it.
+        ranked = sorted(
+            (-inf if row.expires_at is not None and row.expires_at <= now else worth.rank_of(row), key)
+            for key, row in list(self._rows.items())
+        )
+        removed, size = 0, 0
+        for _, key in ranked:
+            if size + removed * _ROW_BYTES >= wanted:
+                break
+            with self._lock:
+                gone = self._drop(key)
+            if gone is not None:
+                removed += 1
+                size += len(gone.value)
+        return Shrunk(removed, size)
+
+    def compact(self) -> int:
+        """See `Maintenance`. There is no room that is not used."""
+        self._use()
+        return 0
+
     def location(self) -> str:
         """See `Maintenance`."""
         return ":memory:"
@@ -158,6 +196,12 @@ class MemoryStore:
             self._lock = threading.Lock()
         else:
             self._lock.release()
+
+    def _drop(self, key: bytes) -> Row | None:
+        row = self._rows.pop(key, None)
+        if row is not None:
+            self._size -= _ROW_BYTES + len(row.value)
+        return row
 
     def _use(self) -> None:
         if self._closed:

@@ -17,15 +17,22 @@ from typing import Any
 from weakref import finalize
 
 from llm_cache.errors import StoreError
-from llm_cache.stores.base import EVERYTHING, Filter, Row, Summary
+from llm_cache.stores import sqlite_space
+from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.sqlite_connections import Connections
+from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
 from llm_cache.stores.sqlite_schema import (
     MOVE_GENERATION,
+    PRICE,
+    PUT_GROUP,
     PUT_ROW,
     SELECT_GENERATION,
+    SELECT_GROUP,
+    SELECT_NAMES,
     SELECT_ROW,
-    condition,
-    page,
+    TOUCH,
+    group_of,
+    names_of,
     row_of,
     values_of,
 )
@@ -77,11 +84,20 @@ class SqliteStore:
             try:
                 with channel.lock:
                     found = channel.execute(SELECT_ROW, (key,)).fetchone()
+                    if found is None:
+                        return None
+                    names = channel.names.get(found[1])
+                    if names is None:
+                        group = channel.execute(SELECT_NAMES, (found[1],)).fetchone()
+                        if group is None:
+                            # Removed in between, and its group tidied away.
+                            return None
+                        names = channel.names[found[1]] = names_of(group)
             except sqlite3.Error as error:
                 if channel.closed:
                     continue
                 raise connections.failed(error) from error
-            return None if found is None else row_of(key, found)
+            return row_of(key, found, names)
 
     def generation(self) -> int:
         """See `Store`. While nobody has written, one pragma: 2 µs; else one row more."""
@@ -96,7 +112,7 @@ class SqliteStore:
                     # Asked first: whoever writes in between is noticed the next time.
                     version = channel.execute("PRAGMA data_version").fetchone()[0]
                     if version != channel.version:
-                        channel.generation = channel.execute(SELECT_GENERATION).fetchone()[0]
+                        channel.see(channel.execute(SELECT_GENERATION).fetchone()[0])
                         channel.version = version
                     return channel.generation
             except sqlite3.Error as error:
@@ -107,7 +123,12 @@ class SqliteStore:
     def put(self, row: Row) -> None:
         """See `Store`."""
         with self._connections.writing() as channel:
-            channel.execute(PUT_ROW, values_of(row))
+            names = group_of(row)
+            group = channel.execute(SELECT_GROUP, names).fetchone()
+            if group is None:
+                channel.execute(PUT_GROUP, names)
+                group = channel.execute(SELECT_GROUP, names).fetchone()
+            channel.execute(PUT_ROW, values_of(row, group[0]))
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`. Looks up a page of keys, then row by row: no transaction stays open in between."""
@@ -130,46 +151,51 @@ class SqliteStore:
         terms, parameters = condition(where)
         removed = 0
         while True:
-            doomed = self._read(f"SELECT id FROM rows WHERE {terms} LIMIT {_ROUND}", parameters)  # noqa: S608 - of ours
+            doomed = self._read(f"SELECT id FROM entries WHERE {terms} LIMIT {_ROUND}", parameters)  # noqa: S608 - of ours
             for start in range(0, len(doomed), BATCH):
                 if start:
                     time.sleep(_PAUSE_S)
+                ids = [row_id for (row_id,) in doomed[start : start + BATCH]]
                 with self._connections.writing() as channel:
                     channel.execute(MOVE_GENERATION)
-                    removed += channel.executemany(
-                        f"DELETE FROM rows WHERE id = ? AND {terms}",  # noqa: S608 - terms of ours
-                        [(*found, *parameters) for found in doomed[start : start + BATCH]],
+                    removed += channel.execute(
+                        f"DELETE FROM entries WHERE id IN ({', '.join('?' * len(ids))}) AND {terms}",  # noqa: S608 - of ours
+                        (*ids, *parameters),
                     ).rowcount
             if len(doomed) < _ROUND:
-                return removed
+                break
+        while removed and sqlite_space.give_back(self._connections):
+            time.sleep(_PAUSE_S)
+        return removed
 
     def touch(self, hits: Mapping[bytes, tuple[int, float]]) -> None:
         """See `Store`."""
         with self._connections.writing() as channel:
-            channel.executemany(
-                "UPDATE rows SET hits = hits + ?, last_hit_at = max(coalesce(last_hit_at, ?), ?) WHERE key = ?",
-                [(count, at, at, key) for key, (count, at) in hits.items()],
-            )
+            channel.executemany(TOUCH, [(count, at, key) for key, (count, at) in hits.items()])
 
     def summary(self, where: Filter = EVERYTHING) -> Summary:
         """See `Store`."""
-        if where == EVERYTHING:
-            # Each of these is answered by an index of its own.
-            ((entries, size),) = self._read("SELECT count(*), coalesce(sum(size), 0) FROM rows")
-            providers = self._read("SELECT DISTINCT provider FROM rows ORDER BY provider")
-            models = self._read("SELECT DISTINCT model FROM rows ORDER BY model")
-            return Summary(entries, size, tuple(name for (name,) in providers), tuple(name for (name,) in models))
-        terms, parameters = condition(where)
-        # Grouped by expressions, lest SQLite walk an index of all names instead of the one that the filter has.
-        groups = self._read(
-            f"SELECT provider, model, count(*), sum(size) FROM rows WHERE {terms} GROUP BY +provider, +model",  # noqa: S608 - of ours
-            parameters,
-        )
+        if of_names_alone(where):
+            # The sums are kept: a few rows to read, however many there are.
+            terms, parameters = groups(where)
+            found = self._read(f"SELECT provider, model, entries, size FROM groups WHERE {terms}", parameters)  # noqa: S608 - of ours
+            entries, size = sum(row[2] for row in found), sum(row[3] for row in found)
+        else:
+            terms, parameters = condition(where)
+            # Not grouped: that would sort all of them.
+            ((entries, size),) = self._read(
+                f"SELECT count(*), coalesce(sum(size), 0) FROM entries WHERE {terms}",  # noqa: S608 - terms of ours
+                parameters,
+            )
+            found = self._read(
+                f"SELECT provider, model FROM groups WHERE id IN (SELECT DISTINCT group_id FROM entries WHERE {terms})",  # noqa: S608 - of ours
+                parameters,
+            )
         return Summary(
-            entries=sum(count for _, _, count, _ in groups),
-            size_bytes=sum(size for _, _, _, size in groups),
-            providers=tuple(sorted({provider for provider, _, _, _ in groups})),
-            models=tuple(sorted({model for _, model, _, _ in groups})),
+            entries=entries,
+            size_bytes=size,
+            providers=tuple(sorted({row[0] for row in found})),
+            models=tuple(sorted({row[1] for row in found})),
         )
 
     def close(self) -> None:
@@ -222,10 +248,7 @@ class SqliteStore:
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""
         with self._connections.writing() as channel:
-            channel.executemany(
-                "UPDATE rows SET cost_pico = ? WHERE key = ? AND created_at = ?",
-                [(cost, key, created_at) for key, created_at, cost in costs],
-            )
+            channel.executemany(PRICE, [(cost, key, created_at) for key, created_at, cost in costs])
 
     def secret(self, name: str) -> bytes:
         """See `Maintenance`."""
@@ -245,7 +268,7 @@ class SqliteStore:
         path = self._connections.path
         try:
             report = self._read("PRAGMA quick_check(20)")
-            odd = self._read("SELECT count(*) FROM rows WHERE size != length(value) OR length(key) != 32")[0][0]
+            odd = self._read("SELECT count(*) FROM entries WHERE size != length(value) OR length(key) != 32")[0][0]
         except StoreError as error:
             if error.damaged:
                 return [f"{error}."]
@@ -262,19 +285,18 @@ class SqliteStore:
         """See `Maintenance`."""
         return self._connections.set_aside(time.strftime(".damaged-%Y%m%dT%H%M%SZ", time.gmtime(now)))
 
+    def shrink(self, limit_bytes: int, now: float) -> Shrunk:
+        """See `Maintenance`. The limit is for the file and its log."""
+        return sqlite_space.shrink(self._connections, limit_bytes, now)
+
+    def compact(self) -> int:
+        """See `Maintenance`."""
+        return sqlite_space.compact(self._connections)
+
     def location(self) -> str:
         """See `Maintenance`."""
         return str(self._connections.path)
 
     def _read(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         """All that a query finds, in one short transaction."""
-        connections = self._connections
-        while True:
-            channel = getattr(connections.local, "channel", None) or connections.reading()
-            try:
-                with channel.lock:
-                    return channel.execute(sql, tuple(parameters)).fetchall()
-            except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-                if channel.closed:
-                    continue
-                raise connections.failed(error) from error
+        return self._connections.read(sql, parameters)

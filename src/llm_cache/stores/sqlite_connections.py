@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
-import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from weakref import WeakSet
 
 from llm_cache.errors import StoreBusy, StoreError
-from llm_cache.stores import forks, sqlite_schema
+from llm_cache.stores import forks, sqlite_files, sqlite_schema
 
 _log = logging.getLogger("llm_cache")
 RETRY_S = 1.0
 """A file that could not be opened is tried again no sooner than this."""
 _POLL_S = 0.01
+_NAMES_KEPT = 10_000
 _WAL_KEPT_BYTES = 16 << 20
+_LOG_PAGES = 1000
+"""After how many pages the log is written back into the file: SQLite's own choice, 4 MB."""
 _forgotten: list[Channel] = []
 """What a child inherited all the same (a fork that Python was not told of). Closing it is not safe either."""
 
@@ -32,7 +34,17 @@ _forgotten: list[Channel] = []
 class Channel:
     """A connection with the one cursor that is used on it; the lock is held during every use."""
 
-    __slots__ = ("__weakref__", "_connection", "closed", "execute", "executemany", "generation", "lock", "version")
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "closed",
+        "execute",
+        "executemany",
+        "generation",
+        "lock",
+        "names",
+        "version",
+    )
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         cursor = connection.cursor()
@@ -44,6 +56,14 @@ class Channel:
         self.version: int | None = None
         """What SQLite counts other connections' commits by, when `generation` was read."""
         self.generation = 0
+        self.names: dict[int, tuple[Any, ...]] = {}
+        """What rows of a group have in common. Groups do not change."""
+
+    def see(self, generation: int) -> None:
+        """Take note of the generation. Another file in place of ours has another one, and groups of its own."""
+        if generation != self.generation or len(self.names) > _NAMES_KEPT:
+            self.names.clear()
+        self.generation = generation
 
     def in_transaction(self) -> bool:
         return self._connection.in_transaction
@@ -84,6 +104,7 @@ class Connections:
         self._writer: Channel | None = None
         self._identity: tuple[int, int] | None = None
         self._log_kept = True
+        self._log_pages = _LOG_PAGES
         self._failure: StoreError | None = None
         self._failed_at = 0.0
         self._damaged: tuple[int, int] | None = None
@@ -96,9 +117,21 @@ class Connections:
             local = self.local
             self._opened()
             # Readers never wait: in a write-ahead log they need not, and elsewhere an event loop may be waiting.
-            connection = _connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
+            connection = sqlite_files.connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
             local.channel = self._channel(connection, "PRAGMA query_only = 1")
             return local.channel
+
+    def read(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple[Any, ...]]:
+        """All that a query finds, in one short transaction."""
+        while True:
+            channel = getattr(self.local, "channel", None) or self.reading()
+            try:
+                with channel.lock:
+                    return channel.execute(sql, tuple(parameters)).fetchall()
+            except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
+                if channel.closed:
+                    continue
+                raise self.failed(error) from error
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Channel]:
@@ -117,6 +150,27 @@ class Connections:
                 channel.lock.release()
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             raise self.failed(error) from error
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Channel]:
+        """The channel for writing, outside of any transaction."""
+        channel = self._write_channel()
+        try:
+            try:
+                yield channel
+            finally:
+                channel.lock.release()
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def bound_log(self, pages: int) -> None:
+        """Let the log grow to about that many pages at most, so that it fits beside a small file."""
+        pages = max(16, min(pages, _LOG_PAGES))
+        if pages != self._log_pages:
+            with self.alone() as channel:
+                for pragma in _bounds(pages):
+                    channel.execute(pragma)
+            self._log_pages = pages
 
     def _write_channel(self) -> Channel:
         """The channel for writing, locked by this thread."""
@@ -170,20 +224,13 @@ class Connections:
             self._failure = self._damaged = None
             self._drop()
             try:
-                if expected not in {None, _identity(self.path)}:
+                if expected not in {None, sqlite_files.identity(self.path)}:
                     return None
-                target, number = Path(f"{self.path}{suffix}"), 1
-                while target.exists():
-                    target, number = Path(f"{self.path}{suffix}-{number}"), number + 1
-                # The file itself last: a new one must not find an old log.
-                for part in ("-wal", "-shm", ""):
-                    with contextlib.suppress(FileNotFoundError):
-                        Path(f"{self.path}{part}").rename(f"{target}{part}")
+                return str(sqlite_files.move_aside(self.path, suffix))
             except FileNotFoundError:
                 return None
             except OSError as error:
                 raise StoreError(f"the cache file {self.path} cannot be moved aside: {error}") from error
-        return str(target)
 
     def close(self) -> None:
         """Let go of everything; every later use raises."""
@@ -237,7 +284,7 @@ class Connections:
     def _moved(self) -> bool:
         """Whether another file, or none, is where ours was: what is written to ours would be lost."""
         try:
-            return _identity(self.path) != self._identity
+            return sqlite_files.identity(self.path) != self._identity
         except OSError:
             return True
 
@@ -262,15 +309,18 @@ class Connections:
 
     def _first(self) -> Channel:
         """Make the file if there is none, bring it up to date, and open it for writing."""
-        _make(self.path)
-        self._identity = _identity(self.path)
-        connection = _connect(self.path, self._read_timeout_s)
+        sqlite_files.make(self.path)
+        self._identity = sqlite_files.identity(self.path)
+        connection = sqlite_files.connect(self.path, self._read_timeout_s)
         try:
             current = sqlite_schema.current(connection, str(self.path))
             # From here on as long as a write: many processes may begin at once with no file, and each waits for one.
             connection.execute(f"PRAGMA busy_timeout = {int(self._write_timeout_s * 1000)}")
             connection.execute("PRAGMA synchronous = NORMAL")
+            sqlite_schema.prepare(connection)
             if not current:
+                # Of a new file only; an older one learns it by being compacted.
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 sqlite_schema.migrate(connection, str(self.path))
             self._log_kept = self._has_log(connection)
             return self._channel(connection)
@@ -305,10 +355,10 @@ class Connections:
                 # A mapped file would save a read 0.8 µs of 8, and kill the process when somebody truncates the file or
                 # copies another over it.
                 "PRAGMA mmap_size = 0",
-                f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}",
                 # A damaged page is an error when it is read, not when something trips over it.
                 "PRAGMA cell_size_check = 1",
                 "PRAGMA trusted_schema = 0",
+                *_bounds(self._log_pages),
                 *pragmas,
             ):
                 connection.execute(pragma)
@@ -327,35 +377,7 @@ def _again(failure: StoreError) -> StoreError:
     return error
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = os.stat(path)  # noqa: PTH116 - half the price of `Path.stat`, and every write pays it
-    return status.st_dev, status.st_ino
-
-
-def _make(path: Path) -> None:
-    """Make the file, and the folders that lead to it, for nobody but the owner. What is there stays as it is."""
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-    # Never open a file that exists: closing it again would drop this process's SQLite locks on it.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        return
-    status = path.stat()
-    if stat.S_ISREG(status.st_mode) and not status.st_size:
-        # An empty file is a new one, whoever made it.
-        with contextlib.suppress(PermissionError):
-            path.chmod(0o600)
-
-
-def _connect(path: Path, timeout_s: float) -> sqlite3.Connection:
-    # As a URI, which can say that SQLite must not create a file: it would be readable for others.
-    name = path.as_posix().replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return sqlite3.connect(
-        f"file:{name if name.startswith('/') else '/' + name}?mode=rw",
-        timeout=timeout_s,
-        isolation_level=None,
-        check_same_thread=False,
-        uri=True,
-    )
+def _bounds(pages: int) -> tuple[str, str]:
+    """When the log is written back, and to what size it is cut then: one large answer may have made it longer."""
+    kept = _WAL_KEPT_BYTES if pages == _LOG_PAGES else pages * 4096
+    return f"PRAGMA wal_autocheckpoint = {pages}", f"PRAGMA journal_size_limit = {kept}"

@@ -24,12 +24,18 @@ from llm_cache.core.model import Row
 from llm_cache.errors import StoreError
 from llm_cache.stores.base import EVERYTHING, Backend, Filter, Summary
 from llm_cache.testing.contract_rows import FILTERS, ODD_NAMES, a_row
+from llm_cache.testing.contract_space import SpaceContract
 
 __all__ = ["StoreContract", "a_row"]
 
 
-class StoreContract:
-    """The tests. A subclass says how to make a store, and whether its rows outlive it (`persistent`)."""
+class StoreContract(SpaceContract):
+    """The tests. A subclass says how to make a store.
+
+    Attributes:
+        persistent: whether its rows outlive it.
+        shrinks: whether it removes rows to stay under a size; one that another program bounds does not.
+    """
 
     persistent = False
 
@@ -334,6 +340,8 @@ class StoreContract:
             lambda: store.price([(a_row(1).key, 1.0, 1)]),
             lambda: store.secret("x"),
             store.check,
+            lambda: store.shrink(0, 1.0),
+            store.compact,
         ]
         for use in uses:
             with pytest.raises(StoreError):

@@ -20,6 +20,7 @@ DONE, FAILED, WRONG = 0, 1, 2
 """Exit statuses: done; failed or not found; wrong usage or configuration."""
 _COMMANDS = {
     "serve": "Start the caching proxy.",
+    "run": "Run a program behind a caching proxy of its own.",
     "stats": "Show calls, hits, money and time saved.",
     "list": "List entries, newest first.",
     "show": "Show one entry.",

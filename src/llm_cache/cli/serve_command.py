@@ -15,12 +15,30 @@ def _upstreams(_: click.Context, __: click.Parameter, given: tuple[str, ...]) ->
     return made
 
 
+def _tokens(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for each in given:
+        name, equals, secret = each.partition("=")
+        if not (name and equals and secret):
+            # What was given is not shown: without a name it is the secret.
+            raise click.BadParameter("one of them is not NAME=SECRET")
+        if name in made:
+            raise click.BadParameter(f"two tokens are named {name}")
+        made[name] = secret
+    return made
+
+
 @click.command()
 @click.option("--host", help="Address to listen on [127.0.0.1].")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8100].")
 @click.option(
     "--upstream", "upstreams", metavar="NAME=URL", multiple=True, callback=_upstreams, help="Add or move an upstream."
 )
+@click.option(
+    "--token", "tokens", metavar="NAME=SECRET", multiple=True, callback=_tokens, help="Ask callers for a token."
+)
+@click.option("--scope", help="Who shares answers: credential or shared [credential].")
+@click.option("--allow-host", "hosts", metavar="NAME", multiple=True, help="A further name that the proxy goes by.")
 @click.option("--database-url", metavar="URL", help="Where to keep entries: a path, sqlite:///…, :memory:.")
 @click.option("--backend", help="sqlite or memory.")
 @click.option("--namespace", help="Namespace of calls that name none.")
@@ -30,6 +48,9 @@ def command(
     host: str | None,
     port: int | None,
     upstreams: dict[str, str],
+    tokens: dict[str, str],
+    scope: str | None,
+    hosts: tuple[str, ...],
     database_url: str | None,
     backend: str | None,
     namespace: str | None,
@@ -47,6 +68,9 @@ def command(
             "proxy_host": host,
             "proxy_port": port,
             "upstreams": upstreams or None,
+            "proxy_tokens": tokens or None,
+            "proxy_scope": scope,
+            "proxy_allowed_hosts": hosts or None,
             "database_url": database_url,
             "backend": backend,
             "namespace": namespace,

@@ -221,11 +221,24 @@ def tokens(given: Given) -> dict[str, str]:
     value = given.value
     if isinstance(value, str):
         value = dict(part.strip().partition("=")[::2] for part in value.split(",") if part.strip())
-    if isinstance(value, Mapping) and all(
-        isinstance(name, str) and isinstance(secret, str) and name and secret for name, secret in value.items()
+    if (
+        not isinstance(value, Mapping)
+        or not all(
+            # Shorter than a digest of credentials, which is a scope as well.
+            isinstance(name, str)
+            and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name)
+            # It has to fit into a header and into a path.
+            and isinstance(secret, str)
+            and re.fullmatch(r"[!-~]+", secret)
+            for name, secret in value.items()
+        )
+        or len(set(value.values())) < len(value)
     ):
-        return dict(value)
-    raise given.wrong("a table of names and secrets")
+        raise given.wrong(
+            "a table of names (1 to 63 of A-Z, a-z, 0-9, ., _ and -) and secrets (printable ASCII without spaces),"
+            " no two of them alike"
+        )
+    return dict(value)
 
 
 def prices(given: Given) -> PriceTable:

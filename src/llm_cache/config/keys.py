@@ -68,7 +68,7 @@ _KEYS = (
     # 0 lets the system choose a free one.
     Key("proxy_port", 8100, given.number(0, 65535, whole=True)),
     Key("proxy_scope", "credential", given.one_of("credential", "shared")),
-    Key("proxy_tokens", MappingProxyType({}), given.tokens, later=True, secret=True),
+    Key("proxy_tokens", MappingProxyType({}), given.tokens, secret=True),
     Key("proxy_allowed_hosts", frozenset(), given.hosts),
     Key("drain_on_disconnect", True, given.flag),
     # One variable for each: LLMCACHE_UPSTREAMS__NAME.

@@ -41,7 +41,12 @@ class Admin:
 
     def has(self, path: str) -> bool:
         """Whether a path is a page's, or kept for one that is to come."""
-        return path in self._pages or path == "/dashboard" or path.startswith("/dashboard/")
+        return path in self._pages or self.private(path)
+
+    @staticmethod
+    def private(path: str) -> bool:
+        """Whether a page shows entries, and is for those only who may see everybody's."""
+        return path == "/dashboard" or path.startswith("/dashboard/")
 
     async def page(self, method: str, path: str) -> tuple[int, list[Raw], bytes]:
         """Status, headers and body of a page.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -12,6 +12,7 @@ from llm_cache.clients.cache import LLMCache
 from llm_cache.clients.engine import MEGABYTE, Engine
 from llm_cache.clients.options import Layer, current_layer
 from llm_cache.config import Settings
+from llm_cache.core.events import Event
 from llm_cache.core.model import Request
 from llm_cache.core.plan import Ask
 from llm_cache.core.policy import Policy
@@ -25,6 +26,7 @@ from llm_cache.proxy.refusal import Refusal, style_of
 from llm_cache.proxy.routes import Route, Routes
 from llm_cache.proxy.scope import Scopes
 from llm_cache.proxy.steering import steer
+from llm_cache.proxy.tokens import ADMIN, Tokens
 from llm_cache.proxy.upstream import Outbound
 
 _log = logging.getLogger("llm_cache")
@@ -46,16 +48,21 @@ class Proxy:
     Args:
         engine: the cache behind it.
         owned: whether the engine is closed when the application shuts down.
+        listener: told what happens to each call, beside the account.
     """
 
-    def __init__(self, engine: Engine, *, owned: bool) -> None:
+    def __init__(self, engine: Engine, *, owned: bool, listener: Callable[[Event], None] | None = None) -> None:
         settings = engine.settings
         self._engine = engine
         self._owned = owned
+        self._listener = listener
         self._most_body = int(settings.proxy_max_body_mb * MEGABYTE)
         self._routes = Routes(settings.upstreams)
         self._guard = Guard(settings.proxy_host, settings.proxy_allowed_hosts)
-        self._scopes = Scopes(lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared")
+        self._tokens = Tokens(settings.proxy_tokens)
+        self._scopes = Scopes(
+            lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared", named=bool(self._tokens)
+        )
         self._admin = Admin(engine, _version())
         self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
         self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
@@ -107,10 +114,17 @@ class Proxy:
             known = self._heads.get(key)
             if known is None:
                 incoming = Incoming(scope)
-                if await self._administered(incoming, send):
+                if incoming.path == "/healthz":
+                    # A health check comes from a supervisor that knows an address, no name and no token.
+                    await self._page(incoming, send)
+                    return
+                caller = self._admitted(incoming)
+                if self._admin.has(incoming.path):
+                    self._check_administers(incoming, caller)
+                    await self._page(incoming, send)
                     return
                 route = self._routes.find(incoming)
-                known = await self._known(incoming, route)
+                known = await self._known(incoming, route, caller)
                 # Without the store's secret it is only for now: with it, this caller's scope is another.
                 if route.endpoint and incoming.method == "POST" and self._scopes.ready:
                     self._heads.put(key, known, size_of(key[0]))
@@ -122,25 +136,35 @@ class Proxy:
             await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
-    async def _administered(self, incoming: Incoming, send: Send) -> bool:
-        """Answer what is asked of the proxy itself; False if it is for an upstream."""
-        path = incoming.path
-        # A health check comes from a supervisor that knows an address and no name.
-        if path != "/healthz":
-            self._guard.check(incoming)
-        if not self._admin.has(path):
-            return False
-        status, headers, body = await self._admin.page(incoming.method, path)
+    def _admitted(self, incoming: Incoming) -> str:
+        """The name of the caller's token, "" if none is needed; whoever may not come in is refused."""
+        caller = self._tokens.take(incoming)
+        self._guard.check(incoming, known=bool(caller))
+        return caller
+
+    def _check_administers(self, incoming: Incoming, caller: str) -> None:
+        if not self._admin.private(incoming.path):
+            return
+        if not (self._tokens.administers(caller) if self._tokens else self._guard.private):
+            raise Refusal(
+                403,
+                "admin_only",
+                "This page shows everybody's entries: it is only served to the token named"
+                f' "{ADMIN}", or, without tokens, by a proxy that nobody but this machine can reach.',
+            )
+
+    async def _page(self, incoming: Incoming, send: Send) -> None:
+        """Answer what is asked of the proxy itself."""
+        status, headers, body = await self._admin.page(incoming.method, incoming.path)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
-        return True
 
-    async def _known(self, incoming: Incoming, route: Route) -> _Known:
+    async def _known(self, incoming: Incoming, route: Route, caller: str) -> _Known:
         engine = self._engine
         if not self._scopes.ready:
             await self._scopes.prepare()
         steering: Layer = steer(incoming.steering, engine.policy) if incoming.steering else ()
-        policy = engine.policy_for((("scope", self._scopes.of(incoming)),), steering)
+        policy = engine.policy_for((("scope", self._scopes.of(incoming, caller)),), steering)
         return _Known(incoming, route, policy, not (policy.reads or policy.writes) and bool(steering))
 
     async def _proxied(self, known: _Known, receive: Receive, send: Send) -> None:
@@ -167,6 +191,7 @@ class Proxy:
             send,
             drain=self._engine.settings.drain_on_disconnect,
             steered=known.steered,
+            listener=self._listener,
         ).serve()
 
     async def _read(self, incoming: Incoming, client: Client) -> bytes:
@@ -199,17 +224,18 @@ def _version() -> str:
         return "unknown"
 
 
-def create_app(source: Settings | Engine | LLMCache) -> Proxy:
+def create_app(source: Settings | Engine | LLMCache, listener: Callable[[Event], None] | None = None) -> Proxy:
     """The application, to be served or mounted; it shuts down with its lifespan.
 
     Args:
         source: settings, whose cache is then the application's own, or a cache that somebody else closes.
+        listener: told what happens to each call.
 
     Raises:
         ConfigError: the settings ask for what there is not.
     """
     if isinstance(source, LLMCache):
-        return Proxy(source.engine, owned=False)
+        return Proxy(source.engine, owned=False, listener=listener)
     if isinstance(source, Engine):
-        return Proxy(source, owned=False)
-    return Proxy(Engine(source), owned=True)
+        return Proxy(source, owned=False, listener=listener)
+    return Proxy(Engine(source), owned=True, listener=listener)

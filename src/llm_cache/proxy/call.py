@@ -20,6 +20,8 @@ from llm_cache.proxy.upstream import FAILURES, Answer, Outbound, refusal_of
 from llm_cache.runtime import aio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_cache.clients.engine import Engine
 
 _log = logging.getLogger("llm_cache")
@@ -42,6 +44,7 @@ class Call:
         body: what was read of it, None if it was not.
         drain: whether an answer is read to its end for the store when its client goes away.
         steered: whether its headers ask something of the cache.
+        listener: told what happens, beside the account.
     """
 
     def __init__(  # what a call is made of
@@ -57,6 +60,7 @@ class Call:
         *,
         drain: bool,
         steered: bool,
+        listener: Callable[[Event], None] | None = None,
     ) -> None:
         self._engine = engine
         self._outbound = outbound
@@ -68,6 +72,7 @@ class Call:
         self._send = send
         self._patience_s = DRAIN_S if drain and ask.policy.writes else 0.0
         self._steered = steered
+        self._listener = listener
         self._stored = False
         self._started = False
         self._began = time.monotonic()
@@ -118,6 +123,8 @@ class Call:
             self._stored = True
             self._client.settle()
         self._engine.ledger(event)
+        if self._listener is not None:
+            self._listener(event)
 
     # --- answers -----------------------------------------------------------------------------------
 

@@ -24,11 +24,17 @@ class Guard:
     """
 
     def __init__(self, bound: str, allowed: Collection[str]) -> None:
+        self.private = is_loopback(bound)
+        """Whether only this machine can reach the proxy."""
         self._names = {"localhost", bound.lower(), *(name.lower() for name in allowed)}
         self._known: set[bytes] = set()
 
-    def check(self, incoming: Incoming) -> None:
+    def check(self, incoming: Incoming, *, known: bool = False) -> None:
         """Pass the request, or refuse it.
+
+        Args:
+            incoming: the request.
+            known: whether it has shown a token, which no page has: then any name will do.
 
         Raises:
             Refusal: it is meant for somebody else, or a foreign page sent it.
@@ -38,7 +44,7 @@ class Guard:
             # HTTP/1.0 has no Host and no browser speaks it.
             if hosts or not incoming.old:
                 raise Refusal(400, "bad_host", "The request must have exactly one Host header.")
-        elif hosts[0] not in self._known:
+        elif not known and hosts[0] not in self._known:
             self._admit(hosts[0])
         if incoming.origin is not None:
             own = hosts[0].decode("latin-1").lower() if hosts else ""

@@ -38,8 +38,10 @@ _ALIVE = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 _CREDENTIAL = re.compile(rb"^(?!.*idempotency).*(?:auth|cookie|key|secret|signature|token|password|assertion)")
 
 _GOES_ON, _CREDENTIALS, _DROPPED, _STEERS, _TYPE, _LENGTH, _CHUNKED, _CONNECTION, _HOST, _ORIGIN, _UPGRADE = range(11)
+_TOKEN = 11
+_LISTED = frozenset({_HOST, _TOKEN})
 _ROLES: dict[bytes, tuple[int, str]] = {
-    **dict.fromkeys((*HOP_BY_HOP, b"expect", b"x-llm-cache-token"), (_DROPPED, "")),
+    **dict.fromkeys((*HOP_BY_HOP, b"expect"), (_DROPPED, "")),
     **{name: (_STEERS, name.decode()) for name in _STEERING},
     b"content-type": (_TYPE, "content-type"),
     b"content-length": (_LENGTH, ""),
@@ -48,6 +50,7 @@ _ROLES: dict[bytes, tuple[int, str]] = {
     b"host": (_HOST, ""),
     b"origin": (_ORIGIN, "origin"),
     b"upgrade": (_UPGRADE, ""),
+    b"x-llm-cache-token": (_TOKEN, ""),
 }
 _MOST_ROLES = 2000
 
@@ -56,13 +59,14 @@ class Incoming:
     """One request.
 
     Attributes:
-        path: as sent, percent-encoded, without the query.
+        path: as sent, percent-encoded, without the query; once its token has been looked at, without that.
         query: as sent, without its question mark.
         target: the request target where it is no plain path (a whole URL, an authority), else "".
         headers: those that go on to the upstream, names in lower case. What is about this connection, the body's
             framing, and what is meant for the cache is not among them.
         credentials: name and value of each header among them that tells who calls.
         steering: the headers that are meant for the cache.
+        tokens: every token that came in a header of its own.
         hosts: every `Host` header.
         length: the body's declared length, None if it declares none.
         chunked: whether a body of unknown length follows.
@@ -84,6 +88,7 @@ class Incoming:
         "query",
         "steering",
         "target",
+        "tokens",
         "upgrade",
     )
 
@@ -102,6 +107,7 @@ class Incoming:
         self.upgrade = ""
         self.hosts: list[bytes] = []
         self.steering: list[Raw] = []
+        self.tokens: list[bytes] = []
         self.credentials: list[Raw] = []
         self._sort(scope["headers"])
 
@@ -115,8 +121,8 @@ class Incoming:
             elif role == _CREDENTIALS:
                 headers.append((text, value.decode("latin-1")))
                 self.credentials.append((name, value))
-            elif role == _HOST:
-                self.hosts.append(value)
+            elif role in _LISTED:
+                (self.hosts if role == _HOST else self.tokens).append(value)
             elif role == _TYPE:
                 self.content_type = value.decode("latin-1").lower()
                 headers.append((text, value.decode("latin-1")))

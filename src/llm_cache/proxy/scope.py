@@ -1,4 +1,4 @@
-"""Whose answers a caller may be served: a digest of the credentials that came with the request.
+"""Whose answers a caller may be served: the name of its token, or a digest of the credentials that came with it.
 
 It must neither keep nor show a credential; what leaves it is an HMAC under a secret of the store.
 """
@@ -37,11 +37,13 @@ class Scopes:
     Args:
         secret: gives 32 bytes that belong to the store, or raises.
         shared: whether all callers share all answers, with each other and with the library.
+        named: whether every caller has a token, so that credentials need not tell them apart.
     """
 
-    def __init__(self, secret: Callable[[], bytes], *, shared: bool) -> None:
+    def __init__(self, secret: Callable[[], bytes], *, shared: bool, named: bool = False) -> None:
         self._load = secret
         self._shared = shared
+        self._named = named
         self._secret = b""
         self._again = 0.0
         # Without the store's own, callers are told apart all the same; nothing can be stored then anyway.
@@ -49,7 +51,7 @@ class Scopes:
 
     async def prepare(self) -> None:
         """Have the store's secret at hand, if the store answers."""
-        if self._secret or self._shared or time.monotonic() < self._again:
+        if self.ready or time.monotonic() < self._again:
             return
         self._again = time.monotonic() + _AGAIN_S
         try:
@@ -61,15 +63,17 @@ class Scopes:
     @property
     def ready(self) -> bool:
         """Whether there is nothing to prepare."""
-        return self._shared or bool(self._secret)
+        return self._shared or self._named or bool(self._secret)
 
-    def of(self, incoming: Incoming) -> str:
-        """64 hex digits that depend on all credentials, or "" where everything is shared.
+    def of(self, incoming: Incoming, caller: str = "") -> str:
+        """The name of the caller's token, else 64 hex digits that depend on all credentials; "" where all is shared.
 
-        No credentials at all is a scope of its own.
+        No credentials at all is a scope of its own. No token has a name of 64 characters.
         """
         if self._shared:
             return ""
+        if caller:
+            return caller
         parts = incoming.credentials
         if any(name == b"cookie" for name, _ in parts):
             parts = [part for pair in parts for part in _without_infrastructure(pair)]

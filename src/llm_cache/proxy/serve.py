@@ -40,7 +40,7 @@ def serve(settings: Settings) -> int:
     check(settings)
     sockets = bind(settings.proxy_host, settings.proxy_port)
     try:
-        with _logging(settings):
+        with logging_to(settings):
             return _serve(settings, sockets)
     finally:
         for each in sockets:
@@ -56,7 +56,8 @@ def check(settings: Settings) -> None:
     if settings.proxy_scope == "shared" and not settings.proxy_tokens and not is_loopback(settings.proxy_host):
         raise ConfigError(
             f'proxy_scope = "shared" with proxy_host = "{settings.proxy_host}" would give every answer to whoever can'
-            ' reach this machine: use proxy_scope = "credential", or bind to 127.0.0.1'
+            ' reach this machine: give it tokens (--token NAME=SECRET), use proxy_scope = "credential",'
+            " or bind to 127.0.0.1"
         )
 
 
@@ -127,11 +128,12 @@ def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
             await app.close()
 
     with _signals(server):
-        _run(main())
+        run_loop(main())
     return 130 if server.force_exit else 0
 
 
-def _run(main: Coroutine[Any, Any, None]) -> None:
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run it on the fastest event loop there is."""
     try:
         import uvloop
     except ImportError:  # Windows
@@ -162,7 +164,7 @@ def _news(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _logging(settings: Settings) -> Iterator[None]:
+def logging_to(settings: Settings) -> Iterator[None]:
     """Write what the proxy and the server under it log, to standard error or the log file."""
     handler: logging.Handler
     if settings.log_file is None:

@@ -55,7 +55,13 @@ class Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
-        if self.force_exit and self._loop is not None:
+        if self.force_exit:
+            self.abort()
+
+    def abort(self) -> None:
+        """Stop at once. From any thread."""
+        self.force_exit = self.should_exit = True
+        if self._loop is not None:
             self._loop.call_soon_threadsafe(self._abort)
 
     def _abort(self) -> None:

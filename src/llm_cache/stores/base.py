@@ -185,6 +185,14 @@ class Maintenance(Protocol):
         """32 random bytes that belong to this store, made when first asked for; the same for everyone."""
         ...
 
+    def kept(self, name: str) -> bytes | None:
+        """What was kept under that name: a few hundred bytes that belong to the store as a whole."""
+        ...
+
+    def keep(self, name: str, value: bytes | None, instead_of: bytes | None) -> bool:
+        """Keep a value (None: nothing) if what is kept is still `instead_of`; whether it was. Moves the generation."""
+        ...
+
     def check(self) -> list[str]:
         """Look for damage; one sentence for each finding, none when all is well."""
         ...

@@ -31,6 +31,7 @@ class MemoryStore:
         self._sums: dict[tuple[str, ...], dict[str, int]] = {}
         self._journals: dict[str, list[bytes]] = {}
         self._secrets: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
         self._lock = threading.Lock()
         self._generation = 0
         self._size = 0
@@ -145,6 +146,24 @@ class MemoryStore:
         self._use()
         with self._lock:
             return self._secrets.setdefault(name, secrets.token_bytes(32))
+
+    def kept(self, name: str) -> bytes | None:
+        """See `Maintenance`."""
+        self._use()
+        return self._kept.get(name)
+
+    def keep(self, name: str, value: bytes | None, instead_of: bytes | None) -> bool:
+        """See `Maintenance`."""
+        self._use()
+        with self._lock:
+            if self._kept.get(name) != instead_of:
+                return False
+            self._generation += 1
+            if value is None:
+                self._kept.pop(name, None)
+            else:
+                self._kept[name] = value
+        return True
 
     def check(self) -> list[str]:
         """See `Maintenance`."""

@@ -263,6 +263,25 @@ class SqliteStore:
             found = self._read(wanted, (f"secret:{name}",))
         return bytes(found[0][0])
 
+    def kept(self, name: str) -> bytes | None:
+        """See `Maintenance`."""
+        found = self._read("SELECT value FROM meta WHERE name = ?", (f"kept:{name}",))
+        return bytes(found[0][0]) if found else None
+
+    def keep(self, name: str, value: bytes | None, instead_of: bytes | None) -> bool:
+        """See `Maintenance`."""
+        row = f"kept:{name}"
+        with self._connections.writing() as channel:
+            found = channel.execute("SELECT value FROM meta WHERE name = ?", (row,)).fetchone()
+            if (None if found is None else bytes(found[0])) != instead_of:
+                return False
+            channel.execute(MOVE_GENERATION)
+            if value is None:
+                channel.execute("DELETE FROM meta WHERE name = ?", (row,))
+            else:
+                channel.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (row, value))
+        return True
+
     def check(self) -> list[str]:
         """See `Maintenance`."""
         path = self._connections.path

@@ -296,6 +296,20 @@ class StoreContract(SpaceContract):
         assert store.jotted("calls", 10) == [b"8", b"7", b"6"]
         assert store.jotted("other", 10) == [b"x"]
 
+    def test_what_is_kept_changes_only_for_who_knows_what_it_was(self, store: Backend) -> None:
+        assert store.kept("ring") is None
+        before = store.generation()
+        assert store.keep("ring", b"one", None)
+        assert store.generation() != before
+        assert not store.keep("ring", b"two", None)
+        assert not store.keep("ring", None, b"zero")
+        assert (store.kept("ring"), store.kept("other")) == (b"one", None)
+        assert store.keep("ring", bytes(range(256)), b"one")
+        assert store.kept("ring") == bytes(range(256))
+        assert store.keep("ring", None, bytes(range(256)))
+        assert store.kept("ring") is None
+        assert sum(self.in_threads(8, lambda number: store.keep("raced", bytes([number]), None))) == 1
+
     # Life and concurrency
 
     def test_readers_and_writers_do_not_disturb_each_other(self, store: Backend) -> None:
@@ -339,6 +353,8 @@ class StoreContract(SpaceContract):
             store.sums,
             lambda: store.price([(a_row(1).key, 1.0, 1)]),
             lambda: store.secret("x"),
+            lambda: store.kept("x"),
+            lambda: store.keep("x", b"y", None),
             store.check,
             lambda: store.shrink(0, 1.0),
             store.compact,

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
     from llm_cache.clients.decorator import cached_call
+    from llm_cache.clients.install import install, uninstall
     from llm_cache.clients.options import last_call, options
     from llm_cache.clients.value_call import hash_request
-    from llm_cache.clients.wrap import wrap, wrap_anthropic, wrap_openai
+    from llm_cache.clients.wrap import wrap, wrap_anthropic, wrap_cohere, wrap_openai
     from llm_cache.config import get_config
     from llm_cache.core.model import Entry
     from llm_cache.core.policy import Mode
@@ -48,10 +49,13 @@ __all__ = [
     "cached_call",
     "get_config",
     "hash_request",
+    "install",
     "last_call",
     "options",
+    "uninstall",
     "wrap",
     "wrap_anthropic",
+    "wrap_cohere",
     "wrap_openai",
 ]
 
@@ -59,10 +63,13 @@ _HOMES = {
     "LLMCache": "clients.cache",
     "cached_call": "clients.decorator",
     "hash_request": "clients.value_call",
+    "install": "clients.install",
     "last_call": "clients.options",
     "options": "clients.options",
+    "uninstall": "clients.install",
     "wrap": "clients.wrap",
     "wrap_anthropic": "clients.wrap",
+    "wrap_cohere": "clients.wrap",
     "wrap_openai": "clients.wrap",
     "get_config": "config",
     "Entry": "core.model",

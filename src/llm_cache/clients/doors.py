@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_cache.clients.cache import default_cache
 from llm_cache.clients.options import layer
-from llm_cache.clients.transport import Bound, Face, bind
+from llm_cache.clients.transport import Bound, Caching, Face, bind
 
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
@@ -27,7 +27,7 @@ def transports(name: str) -> tuple[Any, Any]:
 
 
 def _make(library: Any, bound: Bound) -> tuple[Any, Any]:
-    class CachingTransport(library.BaseTransport):  # type: ignore[misc]
+    class CachingTransport(Caching, library.BaseTransport):  # type: ignore[misc]
         """A transport with a cache before another transport.
 
         A client that is given a transport looks at no proxies of the environment; to keep those,
@@ -63,7 +63,7 @@ def _make(library: Any, bound: Bound) -> tuple[Any, Any]:
         def close(self) -> None:
             self._inner.close()
 
-    class AsyncCachingTransport(library.AsyncBaseTransport):  # type: ignore[misc]
+    class AsyncCachingTransport(Caching, library.AsyncBaseTransport):  # type: ignore[misc]
         """As `CachingTransport`, for an event loop."""
 
         def __init__(

@@ -19,6 +19,7 @@ from llm_cache.core.plan import Ask, Pass, Replay
 from llm_cache.core.replay import chunks
 from llm_cache.errors import CacheMissError
 from llm_cache.providers.errors import error_body
+from llm_cache.providers.registry import possible
 from llm_cache.runtime import aio, sync
 
 if TYPE_CHECKING:
@@ -34,47 +35,61 @@ _LARGEST_BODY = 256 * 1024 * 1024
 """Requests over this many bytes are sent as they come, without being read into memory."""
 
 
+class Caching:
+    """What all transports have in common that look into a cache themselves."""
+
+
 class Face:
     """One cache with one layer of policy, as a transport sees it.
 
     Args:
         engine: the cache behind it.
         layer: what the wrapper was given.
-        kind: the kind of SDK that is wrapped, None for a bare HTTP client. An SDK would retry and
-            wrap an exception, so for it a miss while offline is a reply.
+        kind: the kind of SDK that is wrapped, "" for one that is not known, None for a bare HTTP client. An SDK would
+            retry and wrap an exception, so for it a miss while offline is a reply.
+        quiet: whether calls that are none of a model pass without a trace, not even counted.
     """
 
-    def __init__(self, engine: Engine, layer: Layer = (), kind: str | None = None) -> None:
+    def __init__(self, engine: Engine, layer: Layer = (), kind: str | None = None, *, quiet: bool = False) -> None:
         self.engine = engine
         self.layer = layer
         self.kind = kind
+        self.quiet = quiet
 
     def readable(self, request: Any) -> bool:
         """Whether the request's body should be read to see what it asks for."""
-        if request.method != "POST":
+        if request.method != "POST" or not possible(str(request.url)):
             return False
         headers = request.headers
         if "json" not in headers.get("content-type", ""):
             return False
         return int(headers.get("content-length") or 0) <= _LARGEST_BODY
 
-    def begin(self, request: Any, *, read: bool) -> _Call:
+    def begin(self, request: Any, *, read: bool) -> Call:
         """The call as the core sees it; `read` says whether its body is at hand."""
-        policy = self.engine.policy_for(self.layer)
         if not read:
             asked = Request(request.method, str(request.url))
-            return _Call(self, Ask(asked, policy, None, None))
-        asked = Request(request.method, str(request.url), _pairs(request.headers), request.content)
-        return _Call(self, self.engine.ask(asked, policy, self.kind))
+            return Call(self, Ask(asked, self.engine.policy_for(self.layer), None, None))
+        return self.call(Request(request.method, str(request.url), _pairs(request.headers), request.content))
+
+    def call(self, asked: Request) -> Call:
+        """The call of a request whose body is at hand."""
+        return Call(self, self.engine.ask(asked, self.engine.policy_for(self.layer), self.kind))
 
 
-class _Call:
+class Call:
     """One call through a transport, and what is told of it."""
 
     def __init__(self, face: Face, ask: Ask) -> None:
         self.face = face
         self.ask = ask
         self.last = LastCall("miss", ask.signature.key if ask.signature else "", face.engine.ledger.price)
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is no call of a model and shall pass without a trace."""
+        policy = self.ask.policy
+        return self.face.quiet and self.ask.endpoint is None and (policy.reads or policy.writes)
 
     def tell(self, event: Event) -> None:
         """Pass an event on to the ledger, and to whoever asks about this very call."""
@@ -127,7 +142,7 @@ def own_error(error: Exception, source: Any, library: Any, request: Any) -> Exce
         return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
     if not source.follows:
         return error
-    if type(error).__module__.partition(".")[0] in {"httpx", "httpx2"}:
+    if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "urllib3"}:
         kind = getattr(library, type(error).__name__, library.ReadError)
         try:
             return kind(str(error), request=request)  # type: ignore[no-any-return]
@@ -275,6 +290,8 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
         if read:
             request.read()
         call = face.begin(request, read=read)
+        if call.foreign:
+            return inner.handle_request(request)
         fetched: list[Any] = []
 
         def send(_: Request) -> Upstream:
@@ -304,6 +321,8 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
         if read:
             await request.aread()
         call = face.begin(request, read=read)
+        if call.foreign:
+            return await inner.handle_async_request(request)
         fetched: list[Any] = []
 
         async def send(_: Request) -> AsyncUpstream:

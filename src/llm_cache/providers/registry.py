@@ -78,6 +78,11 @@ def recognise(request: Request, body: object, *, kind: str | None = None) -> End
     return make(place, provider, model, body.get("stream") is True, count, refuse(body) if refuse is not None else None)
 
 
+def possible(url: str) -> bool:
+    """Whether a POST to that URL may be a call of a model, by its path alone. Its body decides."""
+    return bool(_places(url) if len(url) <= _MOST_URL else _places.__wrapped__(url))
+
+
 def endpoint_named(provider: str, path: str) -> Rules:  # noqa: ARG001 - native formats will share paths
     """The rules for a call described by hand, `get_or_set(provider=…, endpoint="/v1/chat/completions")`.
 

@@ -28,6 +28,7 @@ _COMMANDS = {
     "purge": "Delete entries.",
     "export": "Write entries into FILE, newest first.",
     "import": "Bring the entries of an export back.",
+    "ui": "Show the cache in a browser.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
     "demo": "Show what a cache does, with no key and no network.",

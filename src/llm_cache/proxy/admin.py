@@ -40,26 +40,18 @@ class Admin:
         }
 
     def has(self, path: str) -> bool:
-        """Whether a path is a page's, or kept for one that is to come."""
-        return path in self._pages or self.private(path)
-
-    @staticmethod
-    def private(path: str) -> bool:
-        """Whether a page shows entries, and is for those only who may see everybody's."""
-        return path == "/dashboard" or path.startswith("/dashboard/")
+        """Whether a path is a page's."""
+        return path in self._pages
 
     async def page(self, method: str, path: str) -> tuple[int, list[Raw], bytes]:
         """Status, headers and body of a page.
 
         Raises:
-            Refusal: there is no such page, or it is only to be read.
+            Refusal: it is only to be read.
         """
-        make = self._pages.get(path)
-        if make is None:
-            raise Refusal(404, "no_such_page", "This version of the proxy has no dashboard.")
         if method not in {"GET", "HEAD"}:
             raise Refusal(405, "read_only", "This page of the proxy can only be read.", ((b"allow", b"GET, HEAD"),))
-        status, content_type, body = await make()
+        status, content_type, body = await self._pages[path]()
         headers = [
             (b"content-type", content_type.encode()),
             (b"content-length", b"%d" % len(body)),

@@ -19,6 +19,8 @@ from llm_cache.core.policy import Policy
 from llm_cache.proxy.admin import Admin
 from llm_cache.proxy.call import Call
 from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
+from llm_cache.proxy.dashboard.access import is_here
+from llm_cache.proxy.dashboard.site import Dashboard
 from llm_cache.proxy.guard import Guard
 from llm_cache.proxy.incoming import Incoming, head_of, size_of
 from llm_cache.proxy.memo import Memo
@@ -64,6 +66,7 @@ class Proxy:
             lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared", named=bool(self._tokens)
         )
         self._admin = Admin(engine, _version())
+        self._dashboard = Dashboard(engine)
         self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
         self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
         self._outbound = Outbound(
@@ -119,8 +122,11 @@ class Proxy:
                     await self._page(incoming, send)
                     return
                 caller = self._admitted(incoming)
+                if self._dashboard.has(incoming.path):
+                    self._check_administers(scope, caller)
+                    await self._dashboard.serve(scope, incoming.path, receive, send)
+                    return
                 if self._admin.has(incoming.path):
-                    self._check_administers(incoming, caller)
                     await self._page(incoming, send)
                     return
                 route = self._routes.find(incoming)
@@ -142,15 +148,14 @@ class Proxy:
         self._guard.check(incoming, known=bool(caller))
         return caller
 
-    def _check_administers(self, incoming: Incoming, caller: str) -> None:
-        if not self._admin.private(incoming.path):
-            return
-        if not (self._tokens.administers(caller) if self._tokens else self._guard.private):
+    def _check_administers(self, scope: MutableMapping[str, Any], caller: str) -> None:
+        """Let those only who may see everybody's entries, which do not say whose they are."""
+        if not (self._tokens.administers(caller) if self._tokens else self._guard.private and is_here(scope)):
             raise Refusal(
                 403,
                 "admin_only",
                 "This page shows everybody's entries: it is only served to the token named"
-                f' "{ADMIN}", or, without tokens, by a proxy that nobody but this machine can reach.',
+                f' "{ADMIN}" (or the only one), or, without tokens, on this machine by a proxy that no other can reach.',
             )
 
     async def _page(self, incoming: Incoming, send: Send) -> None:

@@ -1,0 +1,1 @@
+"""The dashboard: pages about the cache for a browser, and the data behind them. It must not have a part in any call."""

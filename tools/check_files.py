@@ -7,6 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 400  # lines; a file has one subject, and a reader can hold this much
 FOLDERS = ("src", "tests", "tools", "benchmarks", "examples")
+COMMENTS = {".js": "// ", ".css": "/* "}  # how the first line of a file of the dashboard begins
 
 
 def complaints(file: Path) -> list[str]:
@@ -18,6 +19,10 @@ def complaints(file: Path) -> list[str]:
         found.append(f"{name}: {lines} lines; a file has fewer than {LIMIT}, divide it by subject.")
     if name.parts[0] != "src":
         return found
+    if file.suffix in COMMENTS:
+        if not text.startswith(COMMENTS[file.suffix]):
+            found.append(f"{name}: its first line must be a comment that says what it is for.")
+        return found
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -28,8 +33,10 @@ def complaints(file: Path) -> list[str]:
 
 
 def main() -> int:
-    """Every Python file of the project."""
-    files = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+    """Every Python file of the project, and every script and style sheet."""
+    files = sorted(
+        file for folder in FOLDERS for end in (".py", *COMMENTS) for file in (ROOT / folder).rglob(f"*{end}")
+    )
     found = [complaint for file in files for complaint in complaints(file)]
     print("\n".join(found))
     return 1 if found else 0

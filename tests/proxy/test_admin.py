@@ -56,7 +56,7 @@ def test_pages_are_only_read(path: str, upstream: FakeUpstream, proxy: Running) 
     assert upstream.count() == 0
 
 
-def test_there_is_no_dashboard_yet(upstream: FakeUpstream, proxy: Running) -> None:
-    assert proxy.get("/dashboard").status_code == 404
+def test_the_dashboard_is_the_proxys_own(upstream: FakeUpstream, proxy: Running) -> None:
+    assert proxy.get("/dashboard").headers["content-type"].startswith("text/html")
     assert proxy.get("/dashboard/x").status_code == 404
     assert upstream.count() == 0

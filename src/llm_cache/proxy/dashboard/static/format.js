@@ -16,7 +16,7 @@ export function short(value) {
 export function dollars(text) {
   const value = Number(text);
   if (value === 0) return "$0";
-  const digits = Math.abs(value) >= 1 ? 2 : Math.min(8, 1 - Math.floor(Math.log10(Math.abs(value))) + 1);
+  const digits = Math.abs(value) >= 0.1 ? 2 : Math.min(10, 1 - Math.floor(Math.log10(Math.abs(value))));
   return `${value < 0 ? "−" : ""}$${Math.abs(value).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: digits })}`;
 }
 

@@ -18,7 +18,7 @@ function columns() {
   return [
     { label: "key", class: "key", cell: (row) => el("a", { href: `#/entry/${row.key}`, "aria-label": `Entry ${row.key.slice(0, 12)}` }, row.key.slice(0, 12)) },
     { label: "made", class: "when", cell: (row) => time(row.created_at) },
-    { label: "asked", class: "wide", cell: (row) => el("span", {}, line(row.model || "unknown"), row.stream ? el("span", { class: "soft" }, " · stream") : null, expired(row), glance(row)) },
+    { label: "asked", class: "wide broad", cell: (row) => el("span", {}, line(row.model || "unknown"), row.stream ? el("span", { class: "soft" }, " · stream") : null, expired(row), glance(row)) },
     { label: "provider", class: "wide", cell: (row) => line(row.provider) },
     { label: "namespace", class: "wide", cell: (row) => line(row.namespace) },
     { label: "hits", class: "num", cell: (row) => count(row.hits) },

@@ -58,7 +58,8 @@ function cleaning(told, again) {
     { class: "card" },
     el("h2", {}, "Deleting"),
     el("p", { class: "about" }, "Each says first how many entries that are, and asks."),
-    el("div", { class: "filters" }, el("label", {}, "Older than days", days), el("div", { class: "buttons" }, older, expired, all)),
+    el("div", { class: "beside" }, el("label", {}, "Older than days", days), older),
+    el("div", { class: "beside" }, expired, all),
   );
 }
 

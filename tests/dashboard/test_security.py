@@ -124,3 +124,29 @@ def _own_address() -> str | None:
         except OSError:
             return None
     return None if address.startswith("127.") else address
+
+
+TWO = {"admin": "a" * 32, "bob": "b" * 32}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "token", "status"),
+    [
+        (TWO, "", 401),
+        (TWO, "x" * 32, 401),
+        (TWO, "b" * 32, 403),  # a tenant: entries do not say whose they are
+        (TWO, "a" * 32, 200),
+        ({"team": "t" * 32}, "t" * 32, 200),
+        ({"team": "t" * 32}, "", 401),
+    ],
+)
+def test_it_is_behind_the_operators_token(tmp_path, tokens, token, status):
+    with running(None, database_url=str(tmp_path / "db"), proxy_tokens=tokens) as proxy:
+        keep(proxy.engine, made("one"))
+        for path in ("/dashboard", "/dashboard/", "/dashboard/api/entries", "/dashboard/static/main.js"):
+            assert proxy.get(path, headers={"x-llm-cache-token": token} if token else {}).status_code == status
+            # As a browser comes, which can send no header of its own with an address.
+            answer = proxy.get(f"/~{token or 'none'}{path}")
+            assert answer.status_code == status
+            assert ("Question" in answer.text) == (status == 200 and "entries" in path)
+            assert (token or "none") not in answer.text

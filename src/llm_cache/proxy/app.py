@@ -155,7 +155,7 @@ class Proxy:
                 403,
                 "admin_only",
                 "This page shows everybody's entries: it is only served to the token named"
-                f' "{ADMIN}" (or the only one), or, without tokens, on this machine by a proxy that no other can reach.',
+                f' "{ADMIN}", or the only one; without tokens, on this machine by a proxy that no other reaches.',
             )
 
     async def _page(self, incoming: Incoming, send: Send) -> None:

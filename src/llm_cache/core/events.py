@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ class Hit(Event):
 
 @dataclass(frozen=True, slots=True)
 class Missed(Event):
-    """The cache had no answer; `reason` is one of `absent`, `expired`, `refresh`, `offline`, …"""
+    """The cache had no answer; `reason` is one of `absent`, `expired`, `refresh`, `offline`, …
+
+    `document` is the canonical form of the request, where the call was one that could have been a hit.
+    """
 
     reason: str
+    document: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ _CODE = "body.code"
 _FIELDS = {"http": ("body",), "value": ("body", "request"), "call": ("body", "arguments")}
 """Where the fields are that can be left out, by the kind of a document."""
 _PLAIN_NAME = re.compile(r"[\w-]+")
-_READ_BY_THE_MODEL = frozenset(
+READ_BY_THE_MODEL = frozenset(
     {
         "contents",
         "documents",
@@ -185,7 +185,7 @@ def rule_for(ours: bytes, theirs: bytes, found: list[Difference]) -> tuple[str, 
     if not fields or fields != generated:
         return ()
     names = sorted(name for name in fields if name is not None)
-    if len(names) != len(fields) or _READ_BY_THE_MODEL & set(names) or any("," in name for name in names):
+    if len(names) != len(fields) or READ_BY_THE_MODEL & set(names) or any("," in name for name in names):
         return ()
     # The proof: what `ignore_fields` leaves out is left out before anything is digested.
     one, other = (_left_out(document, names) for document in (ours, theirs))
@@ -263,7 +263,7 @@ def advice(near: Nearest) -> list[str]:
     generated = [difference for difference in near.found if difference.volatile]
     if not generated or len(generated) < len(near.found):
         return []
-    inside = {difference.field for difference in generated if difference.field in _READ_BY_THE_MODEL}
+    inside = {difference.field for difference in generated if difference.field in READ_BY_THE_MODEL}
     if not inside:
         return []
     named = ", ".join(sorted(map(str, inside)))

@@ -210,8 +210,9 @@ def _look(ask: Ask, whom: events.About, now: float) -> Generator[Effect, Any, Re
 def _fetch(ask: Ask, whom: events.About, absent: _Absent, now: float) -> Generator[Effect, Any, Outcome]:
     """Call the upstream, or fall back on what is left over."""
     leftover = absent.leftover
+    document = None if ask.signature is None else ask.signature.document
     if leftover is None:
-        yield Tell(events.Missed(whom, absent.why))
+        yield Tell(events.Missed(whom, absent.why, document))
         return _relay(ask, whom, cast("Sent", (yield Send(ask.request))), absent.why)
     try:
         sent = cast("Sent", (yield Send(ask.request)))
@@ -221,7 +222,7 @@ def _fetch(ask: Ask, whom: events.About, absent: _Absent, now: float) -> Generat
         age_s = max(0.0, now - leftover.created_at)
         yield Tell(events.Hit(whom, leftover, age_s, stale=True))
         return Replay(leftover, stale=True, age_s=age_s)
-    yield Tell(events.Missed(whom, absent.why))
+    yield Tell(events.Missed(whom, absent.why, document))
     return _relay(ask, whom, sent, absent.why)
 
 

@@ -72,6 +72,23 @@ def look(name: str, ours: str | None, theirs: str | None) -> str | None:
     return None
 
 
+def mask(name: str, text: str) -> str | None:
+    """The canonical JSON text of a value without what looks generated in it; None if nothing does.
+
+    Args:
+        name: the member's name, which may say it of the whole value.
+        text: of any value; one that is very long is not looked at.
+    """
+    if len(text) > _LONGEST:
+        return None
+    plain, kind = _without(text)
+    if kind is not None:
+        return plain
+    if text[0] in "[{" or text in {"null", "true", "false"} or len(text) > _SHORT:
+        return None
+    return "\0" if any(pattern.fullmatch(name) for _, pattern in _NAMED) else None
+
+
 def _without(text: str) -> tuple[str, str | None]:
     """The text with one and the same mark for everything that looks generated, and what the first of that is."""
     found = None

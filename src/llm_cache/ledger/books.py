@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_cache.core.events import Bypassed, Dropped, Event, Evicted, Hit, Joined, Missed, Stored, StoreFailed
+from llm_cache.ledger import misses, recent
 from llm_cache.ledger.prices import Prices, to_pico
 from llm_cache.ledger.sums import Label, Names, Pending, Sums, add
 
@@ -57,6 +59,8 @@ class Books:
         pending: what still waits for a price, with the amounts of `sums.PENDING`.
         rows: entries that can be told their price: (key, created_at, pico-dollars).
         hits: entries that can be told of their hits: how many, and when the last one was.
+        recent: the latest of what was noted, for the journal of calls.
+        missed: misses with their documents, for the journal of misses.
     """
 
     MOST = 20_000
@@ -69,6 +73,8 @@ class Books:
         self.pending: dict[Pending, dict[str, int]] = {}
         self.rows: dict[tuple[str, float], int] = {}
         self.hits: dict[str, tuple[int, float]] = {}
+        self.recent: deque[Note] = deque(maxlen=recent.AT_ONCE)
+        self.missed: deque[Note] = deque(maxlen=misses.AT_ONCE)
         self._picos: dict[Decimal, int] = {}
 
     def __bool__(self) -> bool:
@@ -78,11 +84,15 @@ class Books:
     def enter(self, note: Note) -> None:
         """Count one event."""
         kind, about, now, facts, said = note
+        # Without the document, which may be large.
+        self.recent.append((kind, about, now, facts, Missed(about, said.reason)) if kind is Missed else note)
         label = self._names.label(now, about.provider, about.model or (facts[2] if facts else ""), about.namespace)
         if kind is Hit and facts:
             self._hit(label, about, now, facts, stale=said)
         elif kind is Missed:
             add(self.sums, label, {"misses": 1, f"miss:{said.reason}": 1})
+            if said.reason == "absent" and said.document is not None and len(said.document) <= misses.LARGEST:
+                self.missed.append(note)
         elif kind is Stored and facts:
             self._stored(label, about, Bill._make(facts), *said)
         elif kind is Joined:
@@ -205,6 +215,9 @@ class Books:
             self._tell_row(key, at, cost)
         for key, (count, at) in other.hits.items():
             self._touch(key, count, at)
+        # What came later stays, where there is not room for all.
+        self.recent = deque([*other.recent, *self.recent], maxlen=self.recent.maxlen)
+        self.missed = deque([*other.missed, *self.missed], maxlen=self.missed.maxlen)
 
 
 def _tokens(usage: Usage | None) -> tuple[int, int]:

@@ -12,16 +12,21 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
+from hashlib import sha256
+from itertools import islice
 from typing import Protocol
 
 from llm_cache.core.events import Event
 from llm_cache.core.model import Entry
 from llm_cache.errors import StoreError
-from llm_cache.ledger import endings
+from llm_cache.ledger import endings, misses, recent, rollup
 from llm_cache.ledger.books import Books, Note, note_of
+from llm_cache.ledger.misses import Costly
 from llm_cache.ledger.prices import Prices, to_usd
-from llm_cache.ledger.report import Stats
+from llm_cache.ledger.recent import Call
+from llm_cache.ledger.report import Line, Stats, lines_by
 from llm_cache.ledger.sums import PENDING, Names, Sums, merge, pending_of
 from llm_cache.ledger.table import PriceTable
 from llm_cache.stores.base import Backend, Summary
@@ -63,6 +68,8 @@ class Ledger:
         self._background = background
         self._clock = clock
         self.prices = Prices(table)
+        self.digest: misses.Digest = _digest
+        """Makes the short texts that stand for fields of missed requests; a sealed store's depends on its secret."""
         self.priced: Callable[[list[str]], None] = _nobody
         """Told which entries have learnt their price; whoever keeps them in memory reads them again."""
         self.reset()
@@ -149,6 +156,7 @@ class Ledger:
                 merge(sums, self._since)
             else:
                 self._settle(sums)
+                self._roll_up(sums)
                 self._last = {label: dict(amounts) for label, amounts in sums.items()}
                 self._since = {}
             self._count(wait=True)
@@ -161,11 +169,12 @@ class Ledger:
                     merge(sums, unknown.sums)
             return sums
 
-    def stats(self, *, lenient: bool = False) -> Stats:
+    def stats(self, *, lenient: bool = False, since: str | None = None) -> Stats:
         """The account, with what the store holds.
 
         Args:
             lenient: as in `account`; the entries are then counted as none.
+            since: a day, `2026-01-31`: only calls of that day and later, but all entries.
 
         Raises:
             StoreError: the store cannot be read.
@@ -177,7 +186,45 @@ class Ledger:
             if not lenient:
                 raise
             summary = Summary(0, 0, (), ())
-        return Stats.of(sums, summary)
+        return Stats.of(sums, summary, since)
+
+    def report(self, *by: str, since: str | None = None) -> tuple[Line, ...]:
+        """The account by any of `day`, `provider`, `model` and `namespace`; see `report.lines_by`.
+
+        Raises:
+            StoreError: the sums cannot be read.
+        """
+        return lines_by(self.account(), *by, since=since)
+
+    def recent(self, limit: int = 100) -> list[Call]:
+        """The latest calls of all processes, newest first, each with what it cost or saved as far as that is known.
+
+        Raises:
+            StoreError: the journal cannot be read.
+        """
+        self.flush()
+        told = recent.calls(self._store.jotted(recent.JOURNAL, min(recent.MOST, 2 * limit)))
+        return [
+            call if call.cost_usd is not None or not call.key else replace(call, cost_usd=self._paid(call.key))
+            for call in islice(told, limit)
+        ]
+
+    def costly(self) -> list[Costly]:
+        """Which fields of requests cost the most hits and money lately, the dearest first.
+
+        Raises:
+            StoreError: the journal cannot be read.
+        """
+        self.account(lenient=True)
+        return misses.rank(self._store.jotted(misses.JOURNAL, misses.MOST), self._paid)
+
+    def _paid(self, key: str) -> Decimal | None:
+        """What the stored answer of a key has cost."""
+        try:
+            row = self._store.get(bytes.fromhex(key))
+        except (StoreError, ValueError):
+            return None
+        return None if row is None or row.cost_pico is None else to_usd(row.cost_pico)
 
     def close(self) -> None:
         """Flush and stop. What cannot be priced at once is left in the store for the next reader."""
@@ -261,16 +308,47 @@ class Ledger:
                 self._tell_entries(books)
         merge(sums, books.sums)
 
+    def _roll_up(self, sums: Sums) -> None:
+        """Let old days become months, here and in the store."""
+        deltas = rollup.moves(sums, self._clock())
+        if deltas:
+            with contextlib.suppress(StoreError):
+                self._store.add(deltas)
+                merge(sums, deltas)
+                for label in deltas:
+                    if not any(sums[label].values()):
+                        del sums[label]
+
+    def _jot(self, books: Books) -> None:
+        calls = [line for note in books.recent if (line := recent.line_of(note)) is not None]
+        if calls:
+            self._store.jot(recent.JOURNAL, calls, recent.MOST)
+        missed = [
+            line
+            for _, about, at, _, said in books.missed
+            if (line := misses.line_of(at, about.key, about.endpoint, said.document, self.digest)) is not None
+        ]
+        if missed:
+            self._store.jot(misses.JOURNAL, missed, misses.MOST)
+
     def _tell_entries(self, books: Books) -> None:
-        """Write into entries what they cost and how often they were served. A failure costs no more than that."""
+        """Write into entries what they cost and how often they were served, and into the journals what happened last.
+
+        A failure costs no more than that.
+        """
         try:
             if books.rows:
                 self._store.price([(bytes.fromhex(key), at, cost) for (key, at), cost in books.rows.items()])
                 self.priced([key for key, _ in books.rows])
             if books.hits:
                 self._store.touch({bytes.fromhex(key): hits for key, hits in books.hits.items()})
+            self._jot(books)
         except Exception as error:
-            _log.debug("entries could not be told their price and hits: %s", error)
+            _log.debug("entries and journals could not be told what was counted: %s", error)
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]
 
 
 def _nobody(keys: list[str]) -> None:

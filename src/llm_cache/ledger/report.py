@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 from llm_cache.ledger.prices import to_usd
-from llm_cache.ledger.sums import CALLS, Label, add
+from llm_cache.ledger.sums import CALLS, Label, Sums, add
 from llm_cache.stores.base import Summary
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What came of the calls of one provider and model, or of all.
+    """What came of the calls of one day, provider, model and namespace, or of several; `""` is of several.
 
     Money is in USD. `unpriced_spent` and `unpriced_saved` are how many calls are missing in it, because nobody knows
     their price. `joined` and `stale` calls are among the hits. `evicted` entries were removed to keep the store under
-    its size.
+    its size. `day` is UTC's, `2026-01-31`; of what is long ago it is a month, `2026-01`, or a year. `reasons` are as in
+    `Stats`.
     """
 
     provider: str = ""
@@ -39,6 +41,14 @@ class Line:
     cost_spent_usd: Decimal = Decimal(0)
     cost_saved_usd: Decimal = Decimal(0)
     time_saved_s: float = 0.0
+    day: str = ""
+    namespace: str = ""
+    reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def calls(self) -> int:
+        """All calls that were counted: each is a hit, a miss or a bypass."""
+        return self.hits + self.misses + self.bypasses
 
     @property
     def hit_rate(self) -> float:
@@ -47,22 +57,43 @@ class Line:
         return self.hits / calls if calls else 0.0
 
 
+NAMES = ("day", "provider", "model", "namespace")
+"""What calls are counted by."""
 _COUNTS = tuple(
     name
     for name in Line.__slots__
-    if name not in {"provider", "model", "cost_spent_usd", "cost_saved_usd", "time_saved_s"}
+    if name not in {*NAMES, "cost_spent_usd", "cost_saved_usd", "time_saved_s", "reasons"}
 )
 
 
-def _line(amounts: Mapping[str, int], provider: str = "", model: str = "") -> Line:
+def _line(amounts: Mapping[str, int], **names: str) -> Line:
+    counts: dict[str, Any] = {name: amounts.get(name, 0) for name in _COUNTS}
     return Line(
-        provider=provider,
-        model=model,
-        **{name: amounts.get(name, 0) for name in _COUNTS},
+        **(counts | names),
+        reasons=_reasons(amounts),
         cost_spent_usd=to_usd(amounts.get("spent_pico", 0)),
         cost_saved_usd=to_usd(amounts.get("saved_pico", 0)),
         time_saved_s=amounts.get("time_saved_us", 0) / 1_000_000,
     )
+
+
+def lines_by(sums: Mapping[Label, Mapping[str, int]], *by: str, since: str | None = None) -> tuple[Line, ...]:
+    """The account by some of `day`, `provider`, `model`, `namespace`, in their order; without any, one line or none.
+
+    Args:
+        sums: as `Ledger.account` gives them, priced as far as they can be.
+        by: names of `NAMES`; calls that agree in all of them are one line.
+        since: a day, `2026-01-31`; of what is kept by month or year alone, all that its day is in counts.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    places = [NAMES.index(name) + 1 for name in by]
+    grouped: Sums = {}
+    for label, amounts in sums.items():
+        if len(label) == 5 and label[0] == CALLS and (since is None or label[1] >= since[: len(label[1])]):
+            add(grouped, tuple(label[place] for place in places), amounts)
+    return tuple(_line(amounts, **dict(zip(by, names, strict=True))) for names, amounts in sorted(grouped.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +129,9 @@ class Stats:
     reasons: Mapping[str, Mapping[str, int]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, sums: Mapping[Label, Mapping[str, int]], summary: Summary) -> Stats:
-        """The account of these sums, in which everything that can be priced is priced."""
-        total: dict[str, int] = {}
-        models: dict[Label, dict[str, int]] = {}
-        days: dict[Label, dict[str, int]] = {}
-        for label, amounts in sums.items():
-            if len(label) == 5 and label[0] == CALLS:
-                _, day, provider, model, _ = label
-                add(models, (provider, model), amounts)
-                add(days, (day,), amounts)
-        for amounts in days.values():
-            for name, amount in amounts.items():
-                total[name] = total.get(name, 0) + amount
-        line = _line(total)
+    def of(cls, sums: Mapping[Label, Mapping[str, int]], summary: Summary, since: str | None = None) -> Stats:
+        """The account of these sums, in which everything that can be priced is priced; `since` as in `lines_by`."""
+        line = next(iter(lines_by(sums, since=since)), Line())
         return cls(
             entries=summary.entries,
             hits=line.hits,
@@ -129,12 +149,12 @@ class Stats:
             total=line,
             lines=tuple(
                 sorted(
-                    (_line(amounts, *names) for names, amounts in models.items() if _calls(amounts)),
-                    key=lambda line: (-line.hits - line.misses - line.bypasses, line.provider, line.model),
+                    (line for line in lines_by(sums, "provider", "model", since=since) if _counted(line)),
+                    key=lambda line: (-line.calls, line.provider, line.model),
                 )
             ),
-            days={day: _line(amounts) for (day,), amounts in sorted(days.items())},
-            reasons=_reasons(total),
+            days={line.day: line for line in lines_by(sums, "day", since=since)},
+            reasons=line.reasons,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -162,8 +182,8 @@ def money(usd: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _calls(amounts: Mapping[str, int]) -> bool:
-    return any(amounts.get(name) for name in ("hits", "misses", "bypasses", "stored", "dropped"))
+def _counted(line: Line) -> bool:
+    return bool(line.calls or line.stored or line.dropped)
 
 
 def _reasons(total: Mapping[str, int]) -> dict[str, dict[str, int]]:

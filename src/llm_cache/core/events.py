@@ -29,11 +29,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Hit(Event):
-    """A stored answer was served; `stale` if it was past its expiry. `age_s` is its age."""
+    """A stored answer was served, `times` times since that was told last; `stale` if it was past its expiry.
+
+    `age_s` is its age when it was served last.
+    """
 
     entry: Entry
     age_s: float = 0.0
     stale: bool = False
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)

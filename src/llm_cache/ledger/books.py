@@ -37,7 +37,7 @@ Note = tuple[type[Event], "About", float, "Facts | None", Any]
 def note_of(event: Event, now: float) -> Note:
     """What to remember of an event; this is on the way of a call."""
     if isinstance(event, Hit):
-        return Hit, event.about, now, _facts(event.entry), event.stale
+        return Hit, event.about, now, _facts(event.entry), (event.stale, event.times)
     if isinstance(event, Stored):
         return Stored, event.about, now, _facts(event.entry), (event.again, event.nested)
     if isinstance(event, Joined):
@@ -88,7 +88,7 @@ class Books:
         self.recent.append((kind, about, now, facts, Missed(about, said.reason)) if kind is Missed else note)
         label = self._names.label(now, about.provider, about.model or (facts[2] if facts else ""), about.namespace)
         if kind is Hit and facts:
-            self._hit(label, about, now, facts, stale=said)
+            self._hit(label, about, now, facts, *said)
         elif kind is Missed:
             add(self.sums, label, {"misses": 1, f"miss:{said.reason}": 1})
             if said.reason == "absent" and said.document is not None and len(said.document) <= misses.LARGEST:
@@ -110,26 +110,26 @@ class Books:
         elif kind is Evicted:
             add(self.sums, label, {"evicted": said.entries})
 
-    def _hit(self, label: Label, about: About, now: float, facts: Facts, *, stale: bool) -> None:
+    def _hit(self, label: Label, about: About, now: float, facts: Facts, stale: bool, times: int) -> None:
         """As the others, without what makes them short: this may happen ten thousand times a second."""
         key, _, _, usage, cost_usd, latency_ms = facts
         amounts = self.sums.get(label)
         if amounts is None:
             amounts = self.sums[label] = {}
         get = amounts.get
-        amounts["hits"] = get("hits", 0) + 1
+        amounts["hits"] = get("hits", 0) + times
         # Microseconds, so that the rounding of a thousand hits on a quick model does not show.
-        amounts["time_saved_us"] = get("time_saved_us", 0) + round(latency_ms * 1000)
+        amounts["time_saved_us"] = get("time_saved_us", 0) + round(latency_ms * 1000) * times
         if usage is not None:
             saved = (usage.input_tokens or 0) + (usage.output_tokens or 0)
-            amounts["tokens_saved"] = get("tokens_saved", 0) + saved
+            amounts["tokens_saved"] = get("tokens_saved", 0) + saved * times
         if stale:
-            amounts["stale"] = get("stale", 0) + 1
+            amounts["stale"] = get("stale", 0) + times
         if cost_usd is not None:
-            amounts["saved_pico"] = get("saved_pico", 0) + self._pico(cost_usd)
+            amounts["saved_pico"] = get("saved_pico", 0) + self._pico(cost_usd) * times
         else:
-            self._money(label, about, Bill._make(facts), "saved")
-        self._touch(key, 1, now)
+            self._money(label, about, Bill._make(facts), "saved", times)
+        self._touch(key, times, now)
 
     def _pico(self, usd: Decimal) -> int:
         pico = self._picos.get(usd)
@@ -159,23 +159,23 @@ class Books:
             add(self.sums, label, {"tokens_in": tokens_in, "tokens_out": tokens_out})
             self._money(label, about, bill, "spent")
 
-    def _money(self, label: Label, about: About, bill: Bill, what: str) -> None:
-        """Count what a bill came to, as `spent` or `saved`, or for the entry's own record only."""
+    def _money(self, label: Label, about: About, bill: Bill, what: str, times: int = 1) -> None:
+        """Count what so many equal bills came to, as `spent` or `saved`, or for the entry's own record only."""
         if bill.cost_usd is not None:
             if what:
-                add(self.sums, label, {f"{what}_pico": to_pico(bill.cost_usd)})
+                add(self.sums, label, {f"{what}_pico": to_pico(bill.cost_usd) * times})
             return
         models = (bill.model, about.model) if about.model and about.model != bill.model else (bill.model,)
         settled, cost = self._prices.own(about.provider, models, bill.usage)
         if settled or bill.usage is None or len(self.pending) >= self.MOST:
-            self.book(label, {what: 1} if what else {}, cost)
+            self.book(label, {what: times} if what else {}, cost)
             self._tell_row(bill.key, bill.at, cost)
             return
         pending = Pending(label, bill.key, bill.at, models, bill.usage)
         amounts = self.pending.setdefault(pending, {})
         for name in (what, "row") if bill.key else (what,):
             if name:
-                amounts[name] = amounts.get(name, 0) + 1
+                amounts[name] = amounts.get(name, 0) + times
 
     def book(self, label: Label, counts: dict[str, int], cost: int | None) -> None:
         """Count calls that `spent` or `saved` that much each; None is unknown, and counted as such."""

@@ -27,6 +27,7 @@ from llm_cache.proxy.memo import Memo
 from llm_cache.proxy.refusal import Refusal, style_of
 from llm_cache.proxy.routes import Route, Routes
 from llm_cache.proxy.scope import Scopes
+from llm_cache.proxy.shortcut import WHOLE, Shortcut
 from llm_cache.proxy.steering import steer
 from llm_cache.proxy.tokens import ADMIN, Tokens
 from llm_cache.proxy.upstream import Outbound
@@ -69,6 +70,7 @@ class Proxy:
         self._dashboard = Dashboard(engine)
         self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
         self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
+        self.shortcut = Shortcut(engine, *((engine.ledger,) if listener is None else (engine.ledger, listener)))
         self._outbound = Outbound(
             connect_s=settings.proxy_connect_timeout_s,
             idle_s=settings.proxy_idle_timeout_s,
@@ -93,6 +95,7 @@ class Proxy:
     async def close(self) -> None:
         """Let go of upstream connections, and of the engine if it is the application's own."""
         await self._outbound.close()
+        self.shortcut.flush()
         if self._owned:
             self._engine.close()
 
@@ -135,7 +138,10 @@ class Proxy:
                 if route.endpoint and incoming.method == "POST" and self._scopes.ready:
                     self._heads.put(key, known, size_of(key[0]))
             incoming, route = known.incoming, known.route
-            await self._proxied(known, receive, send)
+            ask = await self._proxied(known, receive, send)
+            whole = scope.get(WHOLE)
+            if ask is not None and whole is not None and not layer:
+                self.shortcut.learn(whole, ask)
         except Refusal as refusal:
             assert incoming is not None  # noqa: S101 - nothing is refused before it has been looked at
             headers, body = refusal.reply(style_of(incoming, route.name if route else None))
@@ -160,6 +166,7 @@ class Proxy:
 
     async def _page(self, incoming: Incoming, send: Send) -> None:
         """Answer what is asked of the proxy itself."""
+        self.shortcut.flush()
         status, headers, body = await self._admin.page(incoming.method, incoming.path)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -172,20 +179,21 @@ class Proxy:
         policy = engine.policy_for((("scope", self._scopes.of(incoming, caller)),), steering)
         return _Known(incoming, route, policy, not (policy.reads or policy.writes) and bool(steering))
 
-    async def _proxied(self, known: _Known, receive: Receive, send: Send) -> None:
+    async def _proxied(self, known: _Known, receive: Receive, send: Send) -> Ask | None:
+        """Serve the call; what was asked if it was a fresh hit."""
         incoming, route, client = known.incoming, known.route, Client(receive)
         body: bytes | None = None
         if route.endpoint and incoming.method == "POST" and "json" in incoming.content_type:
             try:
                 body = await self._read(incoming, client)
             except Gone:
-                return
+                return None
         ask = self._asks.get((known, body))
         if ask is None:
             ask = self._ask(incoming, route, known.policy, body)
             if body is not None:
                 self._asks.put((known, body), ask, 2 * len(body) + 1024)
-        await Call(
+        call = Call(
             self._engine,
             self._outbound,
             incoming,
@@ -197,7 +205,9 @@ class Proxy:
             drain=self._engine.settings.drain_on_disconnect,
             steered=known.steered,
             listener=self._listener,
-        ).serve()
+        )
+        await call.serve()
+        return ask if call.hit else None
 
     async def _read(self, incoming: Incoming, client: Client) -> bytes:
         try:

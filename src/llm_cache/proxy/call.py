@@ -75,6 +75,8 @@ class Call:
         self._listener = listener
         self._stored = False
         self._started = False
+        self.hit = False
+        """Whether it was answered by a fresh entry of the store."""
         self._began = time.monotonic()
 
     async def serve(self) -> None:
@@ -87,6 +89,7 @@ class Call:
             outcome = await aio.run(self._ask, self._engine.world, self._fetch, self._tell)
             if isinstance(outcome, Replay):
                 await self._replay(outcome)
+                self.hit = not outcome.stale
             elif isinstance(outcome, Pass):
                 await self._pass(outcome.reason)
             else:

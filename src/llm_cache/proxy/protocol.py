@@ -6,11 +6,15 @@ It must not know what is asked; what it refuses politely it leaves in the scope 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llm_cache.proxy.incoming import TARGET
+from llm_cache.proxy.shortcut import MOST_REQUEST, WHOLE
+
+if TYPE_CHECKING:
+    from llm_cache.proxy.shortcut import Shortcut
 
 SILENCE_S = 60.0
 """How long a client may be silent in the middle of a request."""
@@ -24,6 +28,7 @@ class Connection(HttpToolsProtocol):
     """One client's connection. `limited` makes it a limit of its own."""
 
     header_bytes = 64 * 1024
+    shortcut: Shortcut | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,6 +40,10 @@ class Connection(HttpToolsProtocol):
         self._piece = 0
         self._seen = 0
         self._silence: asyncio.TimerHandle | None = None
+        self._begun = 0
+        self._whole = b""
+        self._held = b""
+        self._used_at = 0.0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -47,6 +56,68 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._silence is not None:
             self._stop_listening()
+        shortcut, held = self.shortcut, self._held
+        if shortcut is None or not (held or self._idle):
+            self._follow(data)
+            return
+        if held:
+            data, self._held = held + data, b""
+        if (reply := shortcut.reply(data, self.loop)) is not None:
+            self.server_state.total_requests += 1
+            self._used_at = self.loop.time()
+            self.transport.write(reply)
+        elif not held and shortcut.begins(data):
+            # Most clients send head and body apart.
+            self._held = data
+            self._listen()
+        else:
+            self._begin(data)
+
+    def _begin(self, data: bytes) -> None:
+        """Take bytes that begin a request, and notice if it is one request and nothing else."""
+        begun = self._begun
+        self._feed(data)
+        alone = self._begun == begun + 1 and not self._refused and not self._in_head
+        self._whole = data if alone and len(data) <= MOST_REQUEST else b""
+        self._note()
+
+    def _follow(self, data: bytes) -> None:
+        """Take bytes that go on with a request."""
+        begun = self._begun
+        self._feed(data)
+        if self._whole:
+            alone = self._begun == begun and not self._refused
+            self._whole = self._whole + data if alone and len(self._whole) + len(data) <= MOST_REQUEST else b""
+            self._note()
+
+    def _note(self) -> None:
+        """Leave a whole request to the application, which reads it once it has answered."""
+        if self._whole and not self._in_request:
+            # A client that waits to be told to go on is told so in the long way only.
+            if self.cycle.keep_alive and not self.expect_100_continue:
+                cast("dict[str, Any]", self.scope)[WHOLE] = self._whole
+            self._whole = b""
+
+    @property
+    def _idle(self) -> bool:
+        """Whether nothing is under way here, so that the next byte begins a request and its reply may leave at once."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return not (
+            self._in_request
+            or self.pipeline
+            or (cycle is not None and not cycle.response_complete)
+            or self.flow.write_paused
+            or self.transport.is_closing()
+        )
+
+    def timeout_keep_alive_handler(self) -> None:
+        left_s = self._used_at + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0 and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(left_s, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _feed(self, data: bytes) -> None:
         self._piece = len(data)
         if self._in_head:
             self._seen += self._piece
@@ -68,6 +139,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._begun += 1
         self._in_head = self._in_request = self._head_began = True
         self._head_bytes = 0
         self._seen = self._piece
@@ -113,6 +185,6 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def limited(header_bytes: int) -> type[asyncio.Protocol]:
-    """The protocol class for requests whose head has at most so many bytes."""
-    return type("Connection", (Connection,), {"header_bytes": header_bytes})
+def limited(header_bytes: int, shortcut: Shortcut | None = None) -> type[asyncio.Protocol]:
+    """The protocol class for requests whose head has at most so many bytes, with the short way of a server's hits."""
+    return type("Connection", (Connection,), {"header_bytes": header_bytes, "shortcut": shortcut})

@@ -31,7 +31,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=limited(int(settings.proxy_max_header_kb * 1024)),
+                http=limited(int(settings.proxy_max_header_kb * 1024), app.shortcut),
                 ws="none",
                 interface="asgi3",
                 lifespan="on",

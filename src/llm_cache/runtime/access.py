@@ -109,6 +109,20 @@ class Access:
             _log.warning("a stored record counts as a miss: %s", error, exc_info=not isinstance(error, EntryError))
             return None
 
+    def generation(self) -> int | None:
+        """The store's generation, for `recall`; None if it cannot be had at once. Tells nobody anything."""
+        if not self.inline or self._reading.failing:
+            return None
+        try:
+            return self.store.generation()
+        except Exception:
+            # Whoever looks something up now will meet the same, and tell.
+            return None
+
+    def recall(self, key: str, generation: int) -> Entry | None:
+        """The entry of that key if it is at hand in memory and still what the store of this generation has."""
+        return self._tier.get(key, generation)
+
     def _get(self, key: str) -> tuple[int, Entry | None, Row | None]:
         # Asked before the row is read: what is replaced in between is noticed at the next look.
         generation = self.store.generation()

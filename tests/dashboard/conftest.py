@@ -66,9 +66,9 @@ def ask(served: Running):
         yield asking
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
-    """Headless Chromium. Of the module and no longer: while it is there no event loop can run in this thread."""
+    """Headless Chromium. Of this folder and no longer: while it is there no event loop can run in this thread."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine (CONTRIBUTING.md says how to get one)")
     from playwright.sync_api import sync_playwright
@@ -111,6 +111,14 @@ class Watched:
         """Until the view that the address names is shown."""
         self.page.wait_for_timeout(30)
         self.page.wait_for_selector("main:not([aria-busy]) h1")
+
+    def until(self, expression: str, argument: object = None) -> None:
+        """Until it holds. Not with the driver's own way of waiting, which evaluates text in the page: the policy."""
+        for _ in range(400):
+            if self.page.evaluate(expression, argument):
+                return
+            self.page.wait_for_timeout(15)
+        raise AssertionError(f"it never came to this: {expression}")
 
     def check(self) -> None:
         assert self.wrong == []

@@ -9,7 +9,7 @@ function fill(made, attributes, children) {
     else if (name === "value" && "value" in made) made.value = value;
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const child of children.flat()) {
+  for (const child of children.flat(Infinity)) {
     if (child === null || child === undefined || child === false) continue;
     made.append(child instanceof Node ? child : document.createTextNode(String(child)));
   }

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_cache.testing import FakeUpstream
+from tests.redis_servers import Server, serving
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
@@ -34,3 +35,17 @@ def upstream() -> Iterator[FakeUpstream]:
 def database(tmp_path: Path) -> str:
     """Where a test's cache is."""
     return str(tmp_path / "cache.db")
+
+
+@pytest.fixture(scope="session")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Redis that all tests of this worker share; `redis_server` is how to ask for it."""
+    with serving(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_process: Server) -> Server:
+    """A Redis with nothing in it. It must be left running, with the settings that it has."""
+    redis_process.client().flushall()
+    return redis_process

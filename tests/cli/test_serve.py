@@ -49,7 +49,3 @@ def test_a_port_that_is_taken_is_one_sentence(run):
     assert str(port) in ran.err
     assert ran.err.count("\n") == 1
     assert ran.out == ""
-
-
-def test_redis_is_refused_before_anything_listens(run):
-    assert "does not have yet" in run("serve", "--backend", "redis", status=2).err

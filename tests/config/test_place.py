@@ -93,7 +93,15 @@ def test_a_nearer_url_decides_the_backend(loaded):
     assert settings.origin("backend") == "LLMCACHE_DATABASE_URL"
 
 
-def test_the_seeds_redis_example_says_that_there_is_none_yet(refused):
-    message = refused(arguments={"backend": "redis", "database_url": "redis://localhost:6379/0"})
-    assert "Redis" in message
-    assert "does not have yet" in message
+def test_the_seeds_redis_example(loaded):
+    settings = loaded(arguments={"backend": "redis", "database_url": "redis://localhost:6379/0"})
+    assert (settings.backend, settings.database_url) == ("redis", "redis://localhost:6379/0")
+    assert loaded(arguments={"backend": "redis"}).database_url == "redis://localhost:6379/0"
+    assert loaded(DATABASE_URL="REDISS://h/1").backend == "redis"
+
+
+def test_what_is_wrong_with_a_redis_url_is_said_with_its_source_and_without_its_password(refused):
+    message = refused(DATABASE_URL="redis://u:geheim@h:x/0")
+    assert message.startswith("LLMCACHE_DATABASE_URL")
+    assert "port" in message
+    assert "geheim" not in message

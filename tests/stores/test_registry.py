@@ -6,6 +6,7 @@ import pytest
 
 from llm_cache.errors import ConfigError
 from llm_cache.stores.memory import MemoryStore
+from llm_cache.stores.redis import RedisStore
 from llm_cache.stores.registry import kind_of, open_store
 from llm_cache.stores.sqlite import SqliteStore
 
@@ -38,14 +39,22 @@ def test_urls_of_memory(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
-    ["redis://localhost/0", "rediss://:secret@host", "unix:///run/redis.sock", "redis+cluster://u:secret@h"],
+    ("url", "place"),
+    [
+        ("redis://localhost", "redis://localhost:6379/0"),
+        ("redis://u:secret@h:1/5", "redis://h:1/5"),
+        ("rediss://:secret@host?db=2", "rediss://host:6379/2"),
+        ("redis://[::1]:7/0", "redis://[::1]:7/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("unix://:secret@/run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("redis+cluster://u:secret@h,i:7000", "redis+cluster://h:6379,i:7000"),
+    ],
 )
-def test_redis_is_known_and_not_in_this_version(url: str) -> None:
+def test_urls_of_redis_open_nothing_and_show_no_password(url: str, place: str) -> None:
     assert kind_of(url) == "redis"
-    with pytest.raises(ConfigError, match="not have") as raised:
-        open_store(url)
-    assert "secret" not in str(raised.value)
+    store = open_store(url)
+    assert isinstance(store, RedisStore)
+    assert store.location() == place
 
 
 @pytest.mark.parametrize("url", ["", "  ", "postgres://u:secret@h/db", "sqlite://host/db", "://x", "SQLITE:///x"])

@@ -71,6 +71,9 @@ class Engine:
             settings.database_url,
             read_timeout_ms=settings.read_timeout_ms,
             write_timeout_ms=settings.write_timeout_ms,
+            # What is served after its expiry must be there for so long.
+            keep_expired_s=max(settings.stale_while_revalidate_s, settings.stale_if_error_s),
+            clock=clock,
         )
         self.codec = Codec(compress=settings.enable_compression, max_bytes=int(settings.max_entry_mb * MEGABYTE))
         self.ledger = Ledger(self.store, writer(), settings.pricing_table, clock)

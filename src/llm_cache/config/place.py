@@ -10,12 +10,12 @@ from pathlib import Path
 from llm_cache.config.given import Given
 from llm_cache.config.settings import without_secrets
 from llm_cache.errors import ConfigError
+from llm_cache.stores import redis_url
 
 BACKENDS = ("sqlite", "redis", "memory")
 MEMORY = ":memory:"
 REDIS = "redis://localhost:6379/0"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
-_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"})
 _ALLOWED = "a path, sqlite:///relative, sqlite:////absolute, :memory: or a Redis URL"
 _IN_MEMORY = frozenset({MEMORY, "memory:", "memory://", "sqlite://", "sqlite:///:memory:"})
 
@@ -52,7 +52,12 @@ def located(given: Given) -> tuple[str, str]:
     if scheme is None:
         return "sqlite", _absolute(value)
     name = scheme[1].lower()
-    if name in _REDIS_SCHEMES:
+    if name in redis_url.SCHEMES:
+        try:
+            redis_url.address_of(value)
+        except ConfigError as error:
+            # Without the value: what is wrong with it may be where its password stands.
+            raise ConfigError(f"{given.source}: {error}") from None
         return "redis", value
     if name != "sqlite":
         raise given.wrong(_ALLOWED)

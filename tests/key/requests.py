@@ -32,7 +32,16 @@ __all__ = [
     "signature_of",
 ]
 CHAT = "https://api.openai.com/v1/chat/completions"
-_SHAPED = {"messages": [], "input": "", "prompt": "", "max_tokens": 1, "max_tokens_to_sample": 1}
+_SHAPED = {
+    "messages": [],
+    "input": "",
+    "prompt": "",
+    "max_tokens": 1,
+    "max_tokens_to_sample": 1,
+    "model": "m",
+    **dict.fromkeys(("message", "query", "documents", "texts", "inputs", "text", "tokens"), ""),
+    **dict.fromkeys(("contents", "content", "requests", "instances"), ""),
+}
 
 
 def endpoint_at(url: str) -> Endpoint:

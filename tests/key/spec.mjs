@@ -116,11 +116,11 @@ const LEFT_OUT = ["user", "safety_identifier", "user_profile_id", "metadata"].co
   ["prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"],
 );
 
-function counted(body, ending, ignored) {
+function counted(body, ending, ignored, leaving = true) {
   if (!(body instanceof Map)) return body;
   const left = new Map(body);
-  for (const name of [...(ending === null ? [] : LEFT_OUT), ...ignored]) if (name !== "stream") left.delete(name);
-  if (left.get("stream") === false) left.delete("stream");
+  for (const name of [...(ending === null || !leaving ? [] : LEFT_OUT), ...ignored]) if (name !== "stream") left.delete(name);
+  if (left.get("stream") === false && !/^\/api\/(chat|generate)$/.test(ending ?? "")) left.delete("stream");
   return /^\/messages/.test(ending ?? "") ? unmarked(left) : left;
 }
 
@@ -147,8 +147,16 @@ function block(value, level) {
 
 // --- endpoint, upstream, query, headers --------------------------------------------------------------------------
 
-const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/generations", "/embeddings", "/moderations"];
-const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete"];
+const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/generations", "/embeddings", "/moderations", "/audio/speech"];
+const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete", "/rerank"];
+const VERSION = String.raw`(/v[0-9]+((alpha|beta)[0-9]*)?)?(/projects/[^/]+/locations/[^/]+)?`;
+const METHODS = "generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict|countTokens|computeTokens";
+const ALONE = [
+  /\/v2\/rerank$/, /\/v[12]\/(chat|embed)$/, /\/v1\/(generate|classify|summarize|tokenize|detokenize)$/,
+  /\/api\/(chat|generate|embed|embeddings)$/,
+  new RegExp(VERSION + `(/publishers/[^/]+)?/(models|tunedModels)/[^/]+:(${METHODS})$`),
+  new RegExp(VERSION + "/publishers/[^/]+/models/[^/]+:(rawPredict|streamRawPredict)$"),
+];
 const OWN = {
   "api.openai.com": "openai", "api.anthropic.com": "anthropic", "api.cohere.com": "cohere",
   "api.cohere.com/compatibility": "cohere", "generativelanguage.googleapis.com": "google",
@@ -182,6 +190,7 @@ function encoded(path) {
 function endingOf(path) {
   if (/\/threads\/[^/]+\/messages$/.test(path)) return null;
   const found = ENDINGS.filter((ending) => path.endsWith(ending));
+  found.push(...ALONE.map((pattern) => pattern.exec(path)?.[0]).filter((each) => each));
   return found.sort((one, other) => other.length - one.length)[0] ?? null;
 }
 
@@ -192,7 +201,7 @@ function placed(url) {
   const before = parts.path.slice(0, -ending.length);
   const azure = OPENAI.includes(ending) ? /^(.*?)(\/openai\/deployments\/[^/]+)$/.exec(before) : null;
   const prefix = azure ? azure[1] : before.replace(/(\/v1)*$/, "");
-  const endpoint = (azure ? azure[2] : "/v1") + ending;
+  const endpoint = (azure ? azure[2] : ENDINGS.includes(ending) ? "/v1" : "") + ending;
   const own = parts.secure && parts.port === 443 ? OWN[parts.host + prefix] : undefined;
   return { ending, endpoint, upstream: own ?? `${parts.host}:${parts.port}${prefix}`, query: counting(parts.query) };
 }
@@ -245,7 +254,9 @@ function documentOf(asked) {
     const [endpoint, data] = [asked.get("endpoint"), asked.get("request_data")];
     const path = taken(endpoint)?.path ?? "/" + encoded(endpoint.split("?")[0]).replace(/^\/+/, "");
     members.set("upstream", asked.get("provider")).set("endpoint", endpoint);
-    const request = counted(parse(Buffer.from(write(data))), endingOf(path.replace(/\/+$/, "")), ignored);
+    const ending = endingOf(path.replace(/\/+$/, ""));
+    const leaving = ENDINGS.includes(ending) && ending !== "/rerank";
+    const request = counted(parse(Buffer.from(write(data))), ending, ignored, leaving);
     return members.set("body", new Map([["model", asked.get("model")], ["request", request]]));
   }
   const place = placed(asked.get("url"));

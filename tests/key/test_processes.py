@@ -32,7 +32,7 @@ for line in sys.stdin:
     request = Request("POST", asked["url"], tuple(map(tuple, asked["headers"])), body)
     endpoint = Endpoint(
         "p", asked["upstream"], asked["path"], "m", False, None, tuple(map(tuple, asked["query"])),
-        frozenset(asked["outside"]), unmark if asked["unmark"] else None,
+        frozenset(asked["outside"]), unmark if asked["unmark"] else None, stream_counts=asked["stream_counts"],
     )
     print(sign(request, loads(body), endpoint, Policy(ignore_fields=frozenset(["zz", "own"]))).key)
 print(sys.version_info[:2], file=sys.stderr)
@@ -50,6 +50,7 @@ def told(request: Request) -> dict:
         "query": endpoint.query,
         "outside": sorted(endpoint.outside),
         "unmark": endpoint.unmark is not None,
+        "stream_counts": endpoint.stream_counts,
     }
 
 

@@ -13,17 +13,6 @@ from llm_cache.core.model import Endpoint, Head, Reading, Request, Step
 from llm_cache.providers.registry import recognise
 from llm_cache.testing.traffic import Exchange, load_traffic
 
-ENDINGS = (
-    "/chat/completions",
-    "/responses",
-    "/completions",
-    "/embeddings",
-    "/moderations",
-    "/images/generations",
-    "/messages",
-    "/messages/count_tokens",
-    "/complete",
-)
 SSE = Head(200, (("content-type", "text/event-stream; charset=utf-8"),))
 JSON = Head(200, (("content-type", "application/json"),))
 
@@ -31,20 +20,22 @@ try:
     TRAFFIC = load_traffic()
 except FileNotFoundError:
     TRAFFIC = ()
-OURS = [exchange for exchange in TRAFFIC if exchange.path.partition("?")[0].endswith(ENDINGS)]
-"""Those of the endpoints that this version reads."""
-needs_traffic = pytest.mark.skipif(not TRAFFIC, reason="there is no recorded traffic here (LLMCACHE_TEST_TRAFFIC)")
-
-
-def each(exchanges: Iterable[Exchange]):
-    """A test parameter for every exchange."""
-    return pytest.mark.parametrize("exchange", [pytest.param(item, id=item.name) for item in exchanges])
 
 
 def request_of(exchange: Exchange) -> Request:
     local = exchange.host.startswith(("localhost", "127."))
     url = f"{'http' if local else 'https'}://{exchange.host}{exchange.path}"
     return Request("POST", url, exchange.request_headers, exchange.request)
+
+
+OURS = [exchange for exchange in TRAFFIC if recognise(request_of(exchange), json.loads(exchange.request)) is not None]
+"""Those of the endpoints that this version reads; a test says which they are not."""
+needs_traffic = pytest.mark.skipif(not TRAFFIC, reason="there is no recorded traffic here (LLMCACHE_TEST_TRAFFIC)")
+
+
+def each(exchanges: Iterable[Exchange]):
+    """A test parameter for every exchange."""
+    return pytest.mark.parametrize("exchange", [pytest.param(item, id=item.name) for item in exchanges])
 
 
 def endpoint_of(exchange: Exchange) -> Endpoint:
@@ -94,3 +85,18 @@ def cut(body: bytes, seed: int) -> list[bytes]:
     chance = random.Random(seed)
     edges = sorted({0, len(body), *(chance.randrange(len(body)) for _ in range(len(body) // 40 + 3))})
     return [body[a:b] for a, b in itertools.pairwise(edges)]
+
+
+LINES = ("application/x-ndjson", "application/stream+json")
+
+
+def objects(exchange: Exchange) -> list[dict]:
+    """The JSON of a recording, by the plainest means."""
+    text = exchange.response.decode()
+    kind = exchange.content_type or ""
+    if kind.startswith(LINES):
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not exchange.stream:
+        return [json.loads(text)]
+    lines = [line.removeprefix("data:").strip() for line in text.splitlines() if line.startswith("data:")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]

@@ -12,6 +12,7 @@ from llm_cache.providers.registry import Rules, endpoint_named, recognise
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
 CHAT_PATH = "/v1/chat/completions"
+GEMINI = "https://generativelanguage.googleapis.com/v1beta"
 MESSAGE = {**CHAT, "max_tokens": 5}
 
 
@@ -73,8 +74,22 @@ def test_known_endings_on_any_host(base, version, path, body):
         ("https://api.anthropic.com/v1/messages", CHAT),
         ("https://api.anthropic.com/v1/messages/batches", MESSAGE),
         ("https://api.anthropic.com/v1/complete", {"prompt": "?"}),
-        ("https://api.cohere.com/v2/chat", CHAT),
-        ("http://localhost:11434/api/chat", CHAT),
+        ("https://api.cohere.com/v2/chat", {"message": "?"}),
+        ("https://api.cohere.com/v1/chat", CHAT),
+        ("https://api.cohere.com/chat", CHAT),
+        ("https://api.cohere.com/v1/datasets", {"texts": []}),
+        ("https://api.cohere.com/v1/rerank", {"query": "?"}),
+        ("http://localhost:11434/api/chat", {"messages": []}),  # an application's own; Ollama wants a model
+        ("http://localhost:11434/api/show", {"model": "m"}),
+        ("http://localhost:11434/api/pull", {"model": "m", "stream": True}),
+        (f"{GEMINI}/models/m:generateContent", {"content": {}}),
+        (f"{GEMINI}/models/m:batchGenerateContent", {"contents": []}),
+        (f"{GEMINI}/models/m:predictLongRunning", {"instances": []}),
+        (f"{GEMINI}/models/m:generateContent/x", {"contents": []}),
+        (f"{GEMINI}/models/:generateContent", {"contents": []}),
+        (f"{GEMINI}/models/{'m' * 3000}:generateContent", {"contents": []}),
+        (f"{GEMINI}/cachedContents", {"contents": []}),
+        (f"{GEMINI}/models/m:rawPredict", CHAT),
         ("ftp://api.openai.com/v1/chat/completions", CHAT),
         ("call://openai/v1/chat/completions", CHAT),
         ("https://api.openai.com:port/v1/chat/completions", CHAT),
@@ -85,6 +100,73 @@ def test_known_endings_on_any_host(base, version, path, body):
 )
 def test_anything_else_passes_through(url, body):
     assert at(url, body) is None
+
+
+NATIVE = [
+    ("/v1/chat", {"message": "?"}, "cohere"),
+    ("/v2/chat", CHAT, "cohere"),
+    ("/v1/generate", {"prompt": "?"}, "cohere"),
+    ("/v1/embed", {"texts": ["?"]}, "cohere"),
+    ("/v2/embed", {"images": ["?"]}, "cohere"),
+    ("/v2/rerank", {"query": "?", "documents": []}, "cohere"),
+    ("/v1/classify", {"inputs": []}, "cohere"),
+    ("/v1/tokenize", {"text": "?"}, "cohere"),
+    ("/v1/detokenize", {"tokens": []}, "cohere"),
+    ("/api/chat", CHAT, "ollama"),
+    ("/api/generate", {"model": "m", "prompt": "?"}, "ollama"),
+    ("/api/embed", {"model": "m", "input": "?"}, "ollama"),
+    ("/api/embeddings", {"model": "m", "prompt": "?"}, "ollama"),
+    ("/v1beta/models/m:generateContent", {"contents": []}, "google"),
+    ("/models/m:streamGenerateContent", {"contents": []}, "google"),
+    ("/v1/models/m:embedContent", {"content": {}}, "google"),
+    ("/v1alpha/models/m:batchEmbedContents", {"requests": []}, "google"),
+    ("/v1beta/tunedModels/m:generateContent", {"contents": []}, "google"),
+    ("/v1beta/models/m:countTokens", {"contents": []}, "google"),
+    ("/v1beta1/projects/p/locations/l/publishers/google/models/m:generateContent", {"contents": []}, "vertex"),
+    ("/v1/projects/p/locations/l/publishers/google/models/m:predict", {"instances": []}, "vertex"),
+    ("/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", CHAT, "vertex"),
+    ("/v1/projects/p/locations/l/publishers/mistralai/models/m:streamRawPredict", CHAT, "vertex"),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "vendor"), NATIVE, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize("base", ["http://127.0.0.1:9", "https://llm.test/any/prefix"])
+def test_native_endings_on_any_host(base, path, body, vendor):
+    endpoint = at(base + path, body)
+    assert (endpoint.provider, endpoint.path) == (vendor, path)
+    if not path.startswith("/models/"):  # there it would be the version
+        doubled = at(base + "/v1" + path, body)
+        assert (doubled.path, doubled.upstream) == (path, endpoint.upstream)
+    if ":" in path:
+        assert endpoint.model == "m"
+    assert endpoint.outside == OUTSIDE
+
+
+def test_the_path_of_a_native_call_tells_whether_it_streams():
+    assert at(f"{GEMINI}/models/m:streamGenerateContent", {"contents": []}).stream
+    assert not at(f"{GEMINI}/models/m:generateContent", {"contents": [], "stream": True}).stream
+    for body, stream in (({}, True), ({"stream": None}, True), ({"stream": True}, True), ({"stream": False}, False)):
+        assert at("http://localhost:11434/api/chat", {**CHAT, **body}).stream is stream
+        assert at("http://localhost:11434/v1/chat/completions", {**CHAT, **body}).stream is (body.get("stream") is True)
+
+
+def test_a_model_in_a_path_is_decoded_and_counts_as_it_is_written():
+    endpoint = at(
+        "https://h/v1/projects/p/locations/l/publishers/anthropic/models/claude%40001:rawPredict", {"messages": []}
+    )
+    assert endpoint.model == "claude@001"
+    assert endpoint.path.endswith("/claude@001:rawPredict")
+
+
+def test_googles_key_is_no_part_of_the_query():
+    endpoint = at(f"{GEMINI}/models/m:streamGenerateContent?key=secret&alt=sse", {"contents": []})
+    assert endpoint.query == (("alt", "sse"),)
+
+
+def test_a_conversation_of_cohere_is_not_cached():
+    url = "https://api.cohere.com/v1/chat"
+    assert at(url, {"message": "?", "conversation_id": "c"}).uncacheable == "conversation"
+    assert at(url, {"message": "?", "conversation_id": None}).uncacheable is None
 
 
 def test_only_a_post_is_cacheable():
@@ -235,7 +317,10 @@ def test_a_path_written_by_hand_has_the_endpoints_rules():
     assert endpoint_named("anthropic", "/v1/messages").outside == OUTSIDE
     assert endpoint_named("anthropic", "messages").unmark is not None
     assert endpoint_named("acme", "chat/completions").reader is not None
-    assert endpoint_named("acme", "/v1/generate") == Rules()
+    assert endpoint_named("acme", "/v1/generations") == Rules()
+    # What came to be known after the key was frozen leaves nothing out of a description.
+    assert endpoint_named("acme", "/v1/generate").outside == frozenset()
+    assert endpoint_named("ollama", "api/chat").stream_counts
     assert endpoint_named("acme", "") == Rules()
 
 

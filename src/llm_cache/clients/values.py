@@ -112,6 +112,7 @@ def value_endpoint(provider: str, model: str, path: str, stream: bool) -> Endpoi
         reader=lambda _head: ValueReader(path, provider, stream=stream),
         outside=rules.outside,
         unmark=rules.unmark,
+        stream_counts=rules.stream_counts,
     )
 
 

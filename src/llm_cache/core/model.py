@@ -139,6 +139,7 @@ class Endpoint:
         outside: names of top-level body fields that are left out of the key.
         unmark: removes vendor marks that do not change the answer (Anthropic's `cache_control`)
             from a parsed body and returns the result; the argument is not changed.
+        stream_counts: whether `"stream": false` counts, because its absence means a stream.
         uncacheable: why this very request must not be cached, else None.
         reader: makes the `Reader` for a reply with this head.
     """
@@ -153,6 +154,7 @@ class Endpoint:
     outside: frozenset[str] = frozenset()
     unmark: Callable[[object], object] | None = None
     uncacheable: str | None = None
+    stream_counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

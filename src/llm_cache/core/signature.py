@@ -157,11 +157,11 @@ def _counted(value: object, endpoint: Endpoint, policy: Policy) -> object:
     if "stream" in left_out:
         # It decides what kind of bytes the answer is: nobody could read the other kind.
         left_out -= {"stream"}
-    # `"stream": false` equals absence; every other default counts (specification, "body").
+    # `"stream": false` equals absence where that is the default; every other default counts (specification, "body").
     counted = {
         name: member
         for name, member in value.items()
-        if name not in left_out and not (name == "stream" and member is False)
+        if name not in left_out and not (name == "stream" and member is False and not endpoint.stream_counts)
     }
     return counted if endpoint.unmark is None else endpoint.unmark(counted)
 

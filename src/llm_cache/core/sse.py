@@ -32,6 +32,9 @@ class EventSplitter:
 
     __slots__ = ("_after_cr", "_begun", "_data", "_line", "_name")
 
+    broken = False
+    """Any bytes are an event stream, by the standard."""
+
     def __init__(self) -> None:
         self._begun = False
         self._after_cr = False
@@ -77,6 +80,10 @@ class EventSplitter:
         every call would not be linear.
         """
         return Event(self._name, self._data[0]) if len(self._data) == 1 else None
+
+    def rest(self) -> list[Event]:
+        """The events that the end of the body completes: none, what has no blank line is dropped."""
+        return []
 
     @property
     def remainder(self) -> bool:

@@ -14,7 +14,8 @@ from llm_cache.core.sse import Event
 from llm_cache.providers.anthropic_marks import unmark
 from llm_cache.providers.format import OUTSIDE, Format, Match, after_v1, has, has_messages
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
-from llm_cache.providers.reading import Replies, Told, is_failure, kind_of, told_by, traits
+from llm_cache.providers.reading import Told, is_failure, kind_of, told_by, traits
+from llm_cache.providers.replies import Replies
 from llm_cache.providers.usage import FREE, anthropic_usage
 
 _THREAD = re.compile("/threads/[^/]+/messages$")
@@ -127,13 +128,13 @@ def _at_messages(path: str) -> Match | None:
     return None if _THREAD.search(path) else after_v1("/messages")(path)
 
 
-_MESSAGE = Replies(_judge_body, _ends, _judge_stream)
+MESSAGE = Replies(_judge_body, _ends, _judge_stream)
 _COMPLETION = Replies(_judge_completion, _ends_completion, _judge_completions)
 _VERSION = "anthropic-version"
 
 FORMATS = (
     Format("anthropic", after_v1("/messages/count_tokens"), has_messages, Replies(_judge_count), OUTSIDE, unmark),
-    Format("anthropic", _at_messages, has_messages, _MESSAGE, OUTSIDE, unmark, proof=("max_tokens", _VERSION)),
+    Format("anthropic", _at_messages, has_messages, MESSAGE, OUTSIDE, unmark, proof=("max_tokens", _VERSION)),
     Format(
         "anthropic",
         after_v1("/complete"),

@@ -5,9 +5,11 @@ A new API is one file with a tuple of `Format` and a line in `registry.FORMATS`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 from llm_cache.core.model import Head, Reader
 from llm_cache.providers.parse import Json
@@ -26,6 +28,9 @@ OUTSIDE = frozenset(
 """The closed list of body fields outside the key (key specification, "left out"): labels for billing,
 abuse reports and prompt caches, which the model never sees."""
 
+_MOST_PATH = 2048
+"""No call has a longer path; a search for a pattern in one that has could take long."""
+
 
 class Match(NamedTuple):
     """Where a path was recognised: what stands before the endpoint, and the endpoint's canonical path."""
@@ -42,6 +47,21 @@ class MakeReader(Protocol):
     def __call__(self, head: Head, *, stream: bool, count: int) -> Reader: ...
 
 
+def asks_stream(body: Json) -> bool:
+    """Whether the body asks for a stream, as most APIs have it."""
+    return body.get("stream") is True
+
+
+def asks_results(body: Json) -> int:
+    """How many results the body asks for, as most APIs have it."""
+    return counted(body.get("n", 1))
+
+
+def counted(value: object) -> int:
+    """A number of results; what is none is one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
+
+
 @dataclass(frozen=True)
 class Format:
     """One kind of call.
@@ -53,6 +73,9 @@ class Format:
         reader: understands the replies; `reading.Replies` makes it.
         proof: a body field and a header, one of which must be there because the path alone is a
             common word.
+        streams: whether a request with this body asks for a stream.
+        results: how many results a request with this body asks for.
+        stream_counts: `"stream": false` is not what its absence is, because the API streams by default.
         outside: names of top-level body fields that do not count.
         unmark: as `Endpoint.unmark`.
         uncacheable: why a request with this body must not be cached, or None.
@@ -66,6 +89,9 @@ class Format:
     unmark: Callable[[object], object] | None = None
     uncacheable: Callable[[Json], str | None] | None = None
     proof: tuple[str, str] | None = None
+    streams: Callable[[Json], bool] = asks_stream
+    results: Callable[[Json], int] = asks_results
+    stream_counts: bool = False
 
 
 def after_v1(ending: str) -> Callable[[str], Match | None]:
@@ -78,6 +104,25 @@ def after_v1(ending: str) -> Callable[[str], Match | None]:
         while prefix.endswith("/v1"):
             prefix = prefix[:-3]
         return Match(prefix, "/v1" + ending)
+
+    return match
+
+
+def at(ending: str) -> Callable[[str], Match | None]:
+    """Matches a path that ends like this pattern, whose `model` group names the model.
+
+    It has a version of its own, or none: only a `/v1` that a base URL has written before it is dropped.
+    """
+    pattern = re.compile(rf"{ending}\Z")
+
+    def match(path: str) -> Match | None:
+        found = pattern.search(path) if len(path) <= _MOST_PATH else None
+        if found is None:
+            return None
+        prefix = path[: found.start()]
+        while prefix.endswith("/v1"):
+            prefix = prefix[:-3]
+        return Match(prefix, found[0], unquote(found.groupdict().get("model") or ""))
 
     return match
 

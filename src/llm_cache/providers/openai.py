@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 
 from llm_cache.core.model import Reading, Step
 from llm_cache.core.sse import Event
-from llm_cache.providers import openai_chat, openai_responses
+from llm_cache.providers import openai_audio, openai_chat, openai_responses
 from llm_cache.providers.format import OUTSIDE, Format, MakeReader, Match, after_v1, has, has_messages
 from llm_cache.providers.parse import Json, Malformed, mapping, model_name
-from llm_cache.providers.reading import Replies, Told, kind_of, traits
+from llm_cache.providers.reading import Told, kind_of, traits
+from llm_cache.providers.replies import Replies
 from llm_cache.providers.usage import FREE, embedding_usage, openai_usage
 
 _DEPLOYMENT = re.compile(r"(.*?)(/openai/deployments/([^/]+))")
@@ -97,6 +98,7 @@ FORMATS = (
     ),
     _format("/completions", has("prompt"), openai_chat.REPLIES),
     _format("/embeddings", has("input"), Replies(_judge_embeddings)),
+    _format("/audio/speech", has("input"), openai_audio.SPEECH),
     _format("/moderations", has("input"), Replies(_judge_moderations)),
     _format("/images/generations", has("prompt"), Replies(_judge_images, _ends_image, _judge_image_stream, each=True)),
 )

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from llm_cache.core.model import Reading, Step, Usage
 from llm_cache.core.sse import Event
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
-from llm_cache.providers.reading import Replies, Told, is_failure, traits
+from llm_cache.providers.reading import Told, is_failure, traits
+from llm_cache.providers.replies import Replies
 from llm_cache.providers.usage import openai_usage
 
 _THOUGHTS = frozenset({"thinking", "reasoning"})  # parts of a content list that are no answer (Mistral)

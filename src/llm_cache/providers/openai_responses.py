@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from llm_cache.core.model import Reading, Step
 from llm_cache.core.sse import Event
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string
-from llm_cache.providers.reading import Replies, Told, kind_of, traits
+from llm_cache.providers.reading import Told, kind_of, traits
+from llm_cache.providers.replies import Replies
 from llm_cache.providers.usage import openai_usage
 
 _WHOLE = frozenset({"response.completed", "response.incomplete"})

@@ -12,15 +12,25 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from llm_cache.core.model import Endpoint, Request
-from llm_cache.providers import anthropic, openai
+from llm_cache.providers import anthropic, cohere, google, ollama, openai
 from llm_cache.providers.address import address, counting_query, normal_path
 from llm_cache.providers.compatible import vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
 from llm_cache.providers.own import upstream_of
 from llm_cache.providers.upstreams import detect
 
-FORMATS: tuple[Format, ...] = (*anthropic.FORMATS, *openai.FORMATS)
+FORMATS: tuple[Format, ...] = (
+    *cohere.FORMATS,
+    *google.FORMATS,
+    *ollama.FORMATS,
+    *anthropic.FORMATS,
+    *openai.FORMATS,
+)
+"""Longer endings before shorter ones: `/v2/rerank` before `/rerank`, `/api/embeddings` before `/embeddings`."""
 
+_VALUE_FAMILIES = frozenset({"openai", "anthropic"})
+"""Whose calls leave something out when they are described by hand. The key's specification had no others when it was
+frozen: at any other endpoint all of a description counts."""
 _MOST_URL = 4096  # longer ones are taken apart each time, so that what is remembered stays small
 _MOST_MODEL = 256
 
@@ -44,6 +54,7 @@ class Rules(NamedTuple):
     outside: frozenset[str] = frozenset()
     unmark: Callable[[object], object] | None = None
     reader: MakeReader | None = None
+    stream_counts: bool = False
 
 
 def recognise(request: Request, body: object, *, kind: str | None = None) -> Endpoint | None:
@@ -66,16 +77,14 @@ def recognise(request: Request, body: object, *, kind: str | None = None) -> End
             break
     else:
         return None
-    provider = place.vendor or kind or detect(place.path, place.raw_query, request.headers)
+    provider = place.vendor or kind or _told(place, request)
     model = body.get("model")
     if not isinstance(model, str):
         model = place.at.model
     refuse = form.uncacheable
-    count = body.get("n", 1)
-    if type(count) is not int or count < 1:
-        count = 1
     make = _endpoint if len(model) <= _MOST_MODEL else _endpoint.__wrapped__
-    return make(place, provider, model, body.get("stream") is True, count, refuse(body) if refuse is not None else None)
+    stream, count = form.streams(body), form.results(body)
+    return make(place, provider, model, stream, count, refuse(body) if refuse is not None else None)
 
 
 def possible(url: str) -> bool:
@@ -83,7 +92,13 @@ def possible(url: str) -> bool:
     return bool(_places(url) if len(url) <= _MOST_URL else _places.__wrapped__(url))
 
 
-def endpoint_named(provider: str, path: str) -> Rules:  # noqa: ARG001 - native formats will share paths
+def _told(place: _Place, request: Request) -> str:
+    """The provider where neither the host nor the caller says: by path and headers, else whose format it is."""
+    found = detect(place.path, place.raw_query, request.headers)
+    return place.format.family if found == "openai" else found
+
+
+def endpoint_named(provider: str, path: str) -> Rules:  # noqa: ARG001 - no two formats share a path yet
     """The rules for a call described by hand, `get_or_set(provider=…, endpoint="/v1/chat/completions")`.
 
     The path decides, with or without its `/v1`, a leading slash or a host before it. What nobody
@@ -93,7 +108,8 @@ def endpoint_named(provider: str, path: str) -> Rules:  # noqa: ARG001 - native 
     stem = known.path if known is not None else "/" + normal_path(path.partition("?")[0]).lstrip("/")
     for form in FORMATS:
         if form.match(stem.rstrip("/")) is not None:
-            return Rules(form.outside, form.unmark, form.reader)
+            outside = form.outside if form.family in _VALUE_FAMILIES else frozenset()
+            return Rules(outside, form.unmark, form.reader, form.stream_counts)
     return Rules()
 
 
@@ -126,4 +142,5 @@ def _endpoint(place: _Place, provider: str, model: str, stream: bool, count: int
         outside=form.outside,
         unmark=form.unmark,
         uncacheable=uncacheable,
+        stream_counts=form.stream_counts,
     )

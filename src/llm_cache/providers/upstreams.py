@@ -107,6 +107,8 @@ def base_of(name: str, path: str, configured: str | None = None) -> str | None:
     """
     if configured is not None:
         return configured
+    if name == "google" and path.startswith(("/models/", "/tunedModels/")):
+        return f"{BUILT_IN[name]}/v1beta"  # litellm leaves the version to the base URL
     location = _LOCATION.search(path) if name == "vertex" else None
     if location is not None and location[1] in {"us", "eu"}:
         return f"https://aiplatform.{location[1]}.rep.googleapis.com"

@@ -5,6 +5,8 @@ What cannot be read is unknown, never a flaw: an answer is not worse for a stran
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llm_cache.core.model import Usage
 from llm_cache.providers.parse import Json, maybe, tokens
 
@@ -73,3 +75,60 @@ def _first(told: Json, *names: str) -> int | None:
         if count is not None:
             return count
     return None
+
+
+def google_usage(value: object) -> Usage | None:
+    """Google's `usageMetadata`: what tools brought is part of the input, and thoughts are part of the output."""
+    told = maybe(value)
+    asked = _sum(told, "promptTokenCount", "toolUsePromptTokenCount")
+    said = _sum(told, "candidatesTokenCount", "thoughtsTokenCount")
+    if asked is None and said is None:
+        return None
+    return Usage(
+        input_tokens=asked,
+        # A reply without candidates has no count of them: nothing was written.
+        output_tokens=0 if said is None else said,
+        cache_read_tokens=tokens(told.get("cachedContentTokenCount")),
+        reasoning_tokens=tokens(told.get("thoughtsTokenCount")),
+        input_audio_tokens=_audio(told.get("promptTokensDetails")),
+        output_audio_tokens=_audio(told.get("candidatesTokensDetails")),
+    )
+
+
+def cohere_usage(value: object) -> Usage | None:
+    """Cohere's `usage` or `meta`: what is billed, and, where it does not say, what was counted.
+
+    The cached tokens that newer replies tell are a part of the counted ones, not of the billed ones.
+    """
+    told = maybe(value)
+    billed = maybe(told.get("billed_units"))
+    usage = openai_usage(billed)
+    if usage is not None:
+        return usage
+    return openai_usage({**maybe(told.get("tokens")), "cached_tokens": told.get("cached_tokens")})
+
+
+def ollama_usage(told: Json) -> Usage | None:
+    """The counts of Ollama's last line."""
+    asked, said = tokens(told.get("prompt_eval_count")), tokens(told.get("eval_count"))
+    return None if asked is None and said is None else Usage(input_tokens=asked, output_tokens=said)
+
+
+def total(counts: Iterable[object]) -> Usage | None:
+    """The usage of a call that writes nothing and whose input is told in parts; unknown if any part is."""
+    found = [tokens(count) for count in counts]
+    known = [count for count in found if count is not None]
+    return Usage(input_tokens=sum(known)) if known and len(known) == len(found) else None
+
+
+def _sum(told: Json, *names: str) -> int | None:
+    counts = [count for name in names if (count := tokens(told.get(name))) is not None]
+    return sum(counts) if counts else None
+
+
+def _audio(details: object) -> int | None:
+    """The audio tokens in a list of counts by kind (`modality`)."""
+    items = [maybe(item) for item in details] if isinstance(details, list) else []
+    counts = [tokens(item.get("tokenCount")) for item in items if item.get("modality") == "AUDIO"]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None

@@ -22,7 +22,7 @@ AT_THE_ROOT = {"openai", "anthropic", "azure-openai", "cohere", "ollama", "googl
 """Providers that are known by their paths and headers; the others are addressed by name."""
 
 NOT_KEPT = {"acd3514db8ae", "11683a97b12f", "162081ec1169"}
-"""Called a success by who recorded it, but a piece of it carries an error ("Token limit reached"), or a filter took it."""
+"""Called a success by who recorded it, but a piece carries an error ("Token limit reached"), or a filter took it."""
 
 
 def known(exchange: Exchange) -> bool:

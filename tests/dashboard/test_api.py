@@ -10,7 +10,10 @@ import pytest
 
 from llm_cache.clients.engine import Engine
 from llm_cache.config import load
+from llm_cache.core.events import About, Bypassed, Hit, Missed, Stored
 from llm_cache.proxy.dashboard.entries import Entries
+from llm_cache.proxy.dashboard.figures import figures
+from llm_cache.testing import openai_chat
 from tests.dashboard import filling
 from tests.dashboard.filling import keep, key_of, made
 from tests.proxy.running import NO_PROXY, running
@@ -30,10 +33,10 @@ def test_sums_are_exact_and_add_up(ask):
     total = told["total"]
     assert total["hits"] == 10 + 11 + 12 + 13 + 14 + 1
     assert total["misses"] == 27
-    assert Decimal(total["saved_usd"]) == Decimal("1.234567890123") * 15 + Decimal("1e-12")
+    assert Decimal(total["cost_saved_usd"]) == Decimal("1.234567890123") * 15 + Decimal("1e-12")
     assert total["unpriced_spent"] == 2
-    assert sum(Decimal(day["saved_usd"]) for day in told["days"]) == Decimal(total["saved_usd"])
-    assert sum(Decimal(line["saved_usd"]) for line in told["lines"]) == Decimal(total["saved_usd"])
+    assert sum(Decimal(day["cost_saved_usd"]) for day in told["days"]) == Decimal(total["cost_saved_usd"])
+    assert sum(Decimal(line["cost_saved_usd"]) for line in told["lines"]) == Decimal(total["cost_saved_usd"])
     assert len(told["days"]) == 30
     assert told["days"][0]["hit_rate"] is None  # nothing was asked on that day, which is not a rate of 0
     assert [line["provider"] for line in told["lines"]] == ["openai", "anthropic"]
@@ -186,11 +189,48 @@ def test_damage_and_what_is_no_json_are_shown_as_such(tmp_path):
         assert "base64" in told["raw_answer"]["text"]
 
 
-def test_latest_calls_tell_of_hits_and_of_paid_calls(ask, served):
-    served.engine.store.touch({bytes.fromhex(key_of("plain")): (3, served.engine.clock())})
-    calls = ask("calls")["calls"]
-    assert (calls[0]["status"], calls[0]["key"]) == ("hit", key_of("plain"))
-    assert ("miss", key_of("stream")) in [(call["status"], call["key"]) for call in calls]
+def test_latest_calls_of_every_process(tmp_path):
+    with running(None, database_url=str(tmp_path / "db")) as proxy:
+        other = Engine(load({"database_url": str(tmp_path / "db")}))
+        entry = made("one", cost_usd=Decimal("0.25"))
+        keep(other, entry)
+        about = About("openai", "gpt-4o", "/v1/chat/completions", "default", entry.key)
+        for event in (Missed(about, "absent"), Stored(about, entry), Hit(about, entry), Bypassed(About(), "off")):
+            other.ledger(event)
+        other.close()
+        calls = proxy.get("/dashboard/api/calls").json()["calls"]
+    assert [(call["status"], call["reason"], call["kept"], call["cost_usd"]) for call in calls] == [
+        ("bypass", "off", None, None),
+        ("hit", "", None, "0.25"),
+        ("miss", "absent", "stored", "0.25"),
+    ]
+
+
+def test_fields_that_cost_hits_are_named_without_their_values(tmp_path, upstream):
+    upstream.reply("/v1/chat/completions", openai_chat("Hi"))
+    with running(upstream.url, database_url=str(tmp_path / "db")) as proxy:
+        for at in range(3):
+            body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "seed": 7_654_321 + at}
+            assert proxy.ask(json=body).headers["x-llm-cache"] == "miss"
+        told = proxy.get("/dashboard/api/misses")
+    (field,) = told.json()["fields"]
+    assert (field["fields"], field["misses"]) == (["seed"], 2)
+    assert "76543" not in told.text
+
+
+def test_months_of_long_ago_count_and_are_not_drawn_beside_days():
+    sums = {
+        ("calls", "2024", "openai", "m", "default"): {"hits": 1},
+        ("calls", "2026-01", "openai", "m", "default"): {"hits": 2},
+        ("calls", "2026-11-02", "openai", "m", "default"): {"hits": 4},
+        ("calls", "2026-11-03", "openai", "m", "default"): {"hits": 8},
+    }
+    now = 1_793_700_000.0  # 2026-11-03
+    told = figures(sums, now, {"days": "all"})
+    assert told["total"]["hits"] == 15
+    assert [(day["day"], day["hits"]) for day in told["days"]] == [("2024", 1), ("2026-01", 2), ("2026-11", 12)]
+    told = figures(sums, now, {"days": "2"})
+    assert [(day["day"], day["hits"]) for day in told["days"]] == [("2026-11-02", 4), ("2026-11-03", 8)]
 
 
 def test_health_names_no_secret_and_finds_damage_on_demand(ask):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llm_cache.core.events import About, Missed
 from tests.dashboard.filling import keep, key_of, made
 
 
@@ -116,11 +117,11 @@ def test_the_store_is_looked_through_and_cleaned(visit, served):
 
 def test_refreshing_shows_what_is_new(visit, served):
     page = visit().page
-    keep(served.engine, made("new one", created_at=served.engine.clock() + 1, model="brand-new"))
+    served.engine.ledger(Missed(About("openai", "brand-new", "/v1/chat/completions", "default", "ab" * 32), "absent"))
     page.click("#refresh")
-    page.locator("td", has_text="brand-new").wait_for()
+    page.locator("section", has=page.get_by_role("heading", name="Latest calls")).get_by_text("brand-new").wait_for()
+    page.locator("section", has=page.get_by_role("heading", name="By model")).get_by_text("brand-new").wait_for()
     assert page.evaluate("document.activeElement.id") == "refresh"
-    served.engine.store.remove(_where("brand-new"))
 
 
 def test_an_entry_that_is_gone_is_one_sentence(visit):
@@ -142,9 +143,3 @@ def test_behind_a_token(visit, tmp_path):
         seen.page.locator("td.key a").click()
         seen.page.wait_for_selector("article.message")
         assert seen.page.evaluate("document.cookie") == ""
-
-
-def _where(model: str):
-    from llm_cache.stores.base import Filter
-
-    return Filter(model=model)

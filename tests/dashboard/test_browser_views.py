@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from llm_cache.core.events import About, Missed
 from tests.dashboard import filling
 from tests.dashboard.filling import key_of
 
@@ -142,8 +146,15 @@ def test_a_stream_as_text_and_as_frames(visit):
     assert page.locator(".timeline rect").count() == len(filling.STREAM) + 1
 
 
-def test_misses_say_why(visit):
+def test_misses_say_why(visit, served):
+    about = About("openai", "gpt-4o", "/v1/chat/completions")
+    for at in range(3):
+        body = {"model": "gpt-4o", "messages": [], "seed": 7_654_321 + at}
+        document = json.dumps({"kind": "http", "body": body}).encode()
+        served.engine.ledger(Missed(replace(about, key=f"{at:064x}"), "absent", document))
     text = visit("misses").page.inner_text("main")
+    assert "ignore_fields" in text
+    assert "seed" in text
     assert "absent – nobody asked this before" in text
     assert "cut_off" in text
     assert "no_store" in text

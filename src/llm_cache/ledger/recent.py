@@ -58,7 +58,8 @@ def line_of(note: Note) -> bytes | None:
     kind, about, at, facts, said = note
     line: dict[str, Any] = {"at": at}
     if kind is Hit:
-        line["status"] = "stale" if said else "hit"
+        stale, _ = said
+        line["status"] = "stale" if stale else "hit"
     elif kind is Joined:
         line["status"] = "joined"
     elif kind is Bypassed:

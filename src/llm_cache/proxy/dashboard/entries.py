@@ -71,10 +71,6 @@ class Entries:
             "next": f"{rows[-1].created_at!r}~{rows[-1].key.hex()}" if more else None,
         }
 
-    def newest(self, count: int) -> list[Row]:
-        """The newest rows."""
-        return list(self._engine.store.scan(limit=count))
-
     def listed(self, row: Row) -> dict[str, object]:
         """A row as the list shows it."""
         return {**columns(row), "glance": self._glance(row)}

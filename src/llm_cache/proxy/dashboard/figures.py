@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta, timezone
 
-from llm_cache.ledger.prices import to_usd
-from llm_cache.ledger.sums import CALLS, Label
+from llm_cache.ledger.report import Line, lines_by
+from llm_cache.ledger.sums import CALLS, Label, add
 from llm_cache.proxy.dashboard.answers import Problem
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _MOST_DAYS = 400
 _MOST_LINES = 200
-_COUNTS = ("hits", "misses", "joined", "bypasses", "stale", "stored", "dropped", "evicted", "store_failures")
-_TOKENS = ("tokens_in", "tokens_out", "tokens_saved", "unpriced_spent", "unpriced_saved")
 _KINDS = ("miss", "bypass", "drop", "fail")
+_COUNTS = (
+    "hits",
+    "misses",
+    "joined",
+    "bypasses",
+    "stale",
+    "stored",
+    "dropped",
+    "evicted",
+    "store_failures",
+    "tokens_in",
+    "tokens_out",
+    "tokens_saved",
+    "unpriced_spent",
+    "unpriced_saved",
+    "cost_spent_usd",
+    "cost_saved_usd",
+    "time_saved_s",
+)
 
-Amounts = Mapping[str, int]
-_Sums = dict[str, int]
+Sums = Mapping[Label, Mapping[str, int]]
 
 
-def figures(sums: Mapping[Label, Amounts], now: float, query: Mapping[str, str]) -> dict[str, object]:
-    """The calls of some days, in total, by day and by what they went to.
+def figures(sums: Sums, now: float, query: Mapping[str, str]) -> dict[str, object]:
+    """The calls of some days, in total, by day (by month, if some are only kept so) and by what they went to.
 
     Args:
         sums: the account.
@@ -36,76 +50,68 @@ def figures(sums: Mapping[Label, Amounts], now: float, query: Mapping[str, str])
     wanted = query.get("days") or "all"
     if wanted != "all" and not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:6]) <= _MOST_DAYS):
         raise Problem(400, f"days is a number from 1 to {_MOST_DAYS}, or all.")
-    since = "" if wanted == "all" else (today - timedelta(days=int(wanted) - 1)).isoformat()
-    total: _Sums = {}
-    groups: dict[str, dict[tuple[str, ...], _Sums]] = {"days": {}, "lines": {}, "providers": {}, "namespaces": {}}
-    for label, amounts in sums.items():
-        if len(label) != 5 or label[0] != CALLS or label[1] < since or not _DAY.fullmatch(label[1]):
-            continue
-        _, day, provider, model, namespace = label
-        chosen = {"provider": provider, "model": model, "namespace": namespace}
-        if any(query.get(name) not in {None, "", value} for name, value in chosen.items()):
-            continue
-        _add(total, amounts)
-        _add(groups["days"].setdefault((day,), {}), amounts)
-        _add(groups["lines"].setdefault((provider, model), {}), amounts)
-        _add(groups["providers"].setdefault((provider,), {}), amounts)
-        _add(groups["namespaces"].setdefault((namespace,), {}), amounts)
-    first = since or min((day for (day,) in groups["days"]), default=today.isoformat())
+    since = None if wanted == "all" else (today - timedelta(days=int(wanted) - 1)).isoformat()
+    chosen = {label: amounts for label, amounts in sums.items() if _chosen(label, query)}
+    total = next(iter(lines_by(chosen, since=since)), Line())
     return {
-        "total": _line(total),
+        "total": told(total),
         "reasons": _reasons(total),
-        "days": [{"day": day, **_line(groups["days"].get((day,), {}))} for day in _days(first, today.isoformat())],
-        "lines": _ranked(groups["lines"], lambda names: {"provider": names[0], "model": names[1]}),
-        "providers": _ranked(groups["providers"], lambda names: {"provider": names[0]}),
-        "namespaces": _ranked(groups["namespaces"], lambda names: {"namespace": names[0]}),
+        "days": _series(chosen, since, today),
+        "lines": _ranked(lines_by(chosen, "provider", "model", since=since), "provider", "model"),
+        "providers": _ranked(lines_by(chosen, "provider", since=since), "provider"),
+        "namespaces": _ranked(lines_by(chosen, "namespace", since=since), "namespace"),
     }
 
 
-def _add(sums: _Sums, amounts: Amounts) -> None:
-    for name, amount in amounts.items():
-        sums[name] = sums.get(name, 0) + amount
-
-
-def _line(amounts: Amounts) -> dict[str, object]:
-    """Counts as they are, money in USD, exactly."""
-    hits, misses = amounts.get("hits", 0), amounts.get("misses", 0)
+def told(line: Line, *names: str) -> dict[str, object]:
+    """A line as data: counts as they are, money in USD, exactly; a rate of nothing is None."""
     return {
-        **{name: amounts.get(name, 0) for name in (*_COUNTS, *_TOKENS)},
-        "hit_rate": hits / (hits + misses) if hits + misses else None,
-        "spent_usd": to_usd(amounts.get("spent_pico", 0)),
-        "saved_usd": to_usd(amounts.get("saved_pico", 0)),
-        "time_saved_s": amounts.get("time_saved_us", 0) / 1_000_000,
+        **{name: getattr(line, name) for name in (*names, *_COUNTS)},
+        "hit_rate": line.hit_rate if line.hits + line.misses else None,
     }
 
 
-def _ranked(
-    groups: Mapping[tuple[str, ...], _Sums], named: Callable[[tuple[str, ...]], dict[str, str]]
-) -> list[dict[str, object]]:
+def _chosen(label: Label, query: Mapping[str, str]) -> bool:
+    if len(label) != 5 or label[0] != CALLS:
+        return False
+    values = zip(("provider", "model", "namespace"), label[2:], strict=True)
+    return all(query.get(name) in {None, "", value} for name, value in values)
+
+
+def _series(sums: Sums, since: str | None, today: date) -> list[dict[str, object]]:
+    lines = {line.day: line for line in lines_by(sums, "day", since=since)}
+    if any(len(day) != 10 for day in lines):
+        # Those of long ago have lost their days. Bars beside each other are of the same length, or they deceive.
+        by_month: dict[Label, dict[str, int]] = {}
+        for label, amounts in sums.items():
+            add(by_month, (label[0], label[1][:7], *label[2:]), amounts)
+        months = lines_by(by_month, "day", since=since)
+        return [told(line, "day") for line in months]
+    first = since or min(lines, default=today.isoformat())
+    return [told(lines.get(day, Line(day=day)), "day") for day in _days(first, today)]
+
+
+def _ranked(lines: Iterable[Line], *names: str) -> list[dict[str, object]]:
     """Lines with the most calls first."""
-
-    def calls(amounts: Amounts) -> int:
-        return amounts.get("hits", 0) + amounts.get("misses", 0) + amounts.get("bypasses", 0)
-
-    ranked = sorted(groups.items(), key=lambda pair: (-calls(pair[1]), pair[0]))
-    return [{**named(names), **_line(amounts)} for names, amounts in ranked[:_MOST_LINES]]
+    ranked = sorted(lines, key=lambda line: (-line.calls, *(getattr(line, name) for name in names)))
+    return [told(line, *names) for line in ranked[:_MOST_LINES]]
 
 
-def _reasons(total: Amounts) -> dict[str, list[dict[str, object]]]:
+def _reasons(total: Line) -> dict[str, list[dict[str, object]]]:
     """How often for each reason, most often first."""
-    found: dict[str, list[dict[str, object]]] = {kind: [] for kind in _KINDS}
-    for name, count in sorted(total.items(), key=lambda pair: (-pair[1], pair[0])):
-        kind, colon, reason = name.partition(":")
-        if colon and count and kind in found:
-            found[kind].append({"reason": reason, "count": count})
-    return found
+    return {
+        kind: [
+            {"reason": reason, "count": count}
+            for reason, count in sorted(total.reasons.get(kind, {}).items(), key=lambda pair: (-pair[1], pair[0]))
+        ]
+        for kind in _KINDS
+    }
 
 
-def _days(first: str, last: str) -> list[str]:
+def _days(first: str, last: date) -> list[str]:
     """Every day from one to another, and no more of them than a chart has room for."""
     try:
-        day, end = datetime.fromisoformat(first).date(), datetime.fromisoformat(last).date()
+        day = max(date.fromisoformat(first), last - timedelta(days=_MOST_DAYS - 1))
     except ValueError:
         return []
-    day = max(day, end - timedelta(days=_MOST_DAYS - 1))
-    return [(day + timedelta(days=count)).isoformat() for count in range((end - day).days + 1)]
+    return [(day + timedelta(days=count)).isoformat() for count in range((last - day).days + 1)]

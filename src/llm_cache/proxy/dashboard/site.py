@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -16,7 +17,6 @@ from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
 from llm_cache.proxy.dashboard import assets
 from llm_cache.proxy.dashboard.access import same_site
 from llm_cache.proxy.dashboard.answers import TEXT, Answer, Problem, data
-from llm_cache.proxy.dashboard.calls import latest
 from llm_cache.proxy.dashboard.entries import Entries
 from llm_cache.proxy.dashboard.entry import frames_of, row_of, shown
 from llm_cache.proxy.dashboard.figures import figures
@@ -130,8 +130,7 @@ class Dashboard:
         return {**told, "entries": held.entries, "size_bytes": held.size_bytes, "problem": None}
 
     def _calls(self, _: Query) -> object:
-        calls = latest([], self._entries.newest(_LATEST), _LATEST)
-        return {"calls": calls}
+        return {"calls": [asdict(call) for call in self._engine.ledger.recent(_LATEST)]}
 
     def _names(self, _: Query) -> object:
         held = self._entries.names()

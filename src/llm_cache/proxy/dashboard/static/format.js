@@ -64,7 +64,11 @@ export function time(at) {
   return el("time", { datetime: date.toISOString(), title: date.toISOString() }, today ? clock : `${day} ${clock.slice(0, 5)}`);
 }
 
+// A day, or a month or year of long ago.
 export function day(text) {
-  const date = new Date(`${text}T00:00:00Z`);
-  return date.toLocaleDateString("en", { month: "short", day: "numeric", timeZone: "UTC" });
+  if (text.length === 4) return text;
+  const month = text.length === 7;
+  const date = new Date(`${text}${month ? "-01" : ""}T00:00:00Z`);
+  const parts = month ? { month: "short", year: "numeric" } : { month: "short", day: "numeric" };
+  return date.toLocaleDateString("en", { ...parts, timeZone: "UTC" });
 }

@@ -50,10 +50,25 @@ function models(lines) {
     { label: "provider", class: "wide", cell: (row) => line(row.provider || "unknown") },
     { label: "misses", class: "num", cell: (row) => count(row.misses) },
     { label: "hit rate", class: "num", cell: (row) => percent(row.hit_rate) },
-    { label: "spent", class: "num", cell: (row) => money(row.spent_usd) },
+    { label: "spent", class: "num", cell: (row) => money(row.cost_spent_usd) },
   ];
   const body = missing.length ? table("Models that missed", columns, missing, { cards: false }) : el("p", { class: "soft" }, "None in these days.");
   return card("By model", "Where the misses were, and what they cost.", body);
+}
+
+// Fields that were new in requests which were otherwise asked before.
+function fields(found) {
+  const columns = [
+    { label: "differs in", class: "wide", cell: (row) => line(row.fields.join(", ")) },
+    { label: "where", class: "wide", cell: (row) => line(row.paths.join(", ")) },
+    { label: "misses", class: "num", cell: (row) => count(row.misses) },
+    { label: "cost", class: "num", cell: (row) => el("span", {}, money(row.cost_usd), row.unpriced ? el("span", { class: "soft" }, " and more") : null) },
+    { label: "what to do", class: "wide broad", cell: (row) => line(row.advice) },
+    { label: "latest", class: "key", cell: (row) => el("a", { href: `#/entry/${row.key}` }, row.key.slice(0, 12)) },
+  ];
+  const about = "Of the latest misses: requests that had been asked before but for these fields, the dearest first. Nothing of their values is kept.";
+  const body = found?.length ? table("Fields that cost hits", columns, found) : el("p", { class: "soft" }, "None of the latest misses differs from an earlier request by a field or two alone.");
+  return card("Fields that cost hits", about, body);
 }
 
 export async function misses({ query, again }) {
@@ -75,6 +90,7 @@ export async function misses({ query, again }) {
     heading("Misses", "What was not answered by the cache, and why.", el("button", { type: "button", id: "refresh", onclick: again }, "Refresh")),
     filters,
     el("div", { class: "two" }, KINDS.map(([kind, title, words]) => card(title, words, reasons(told.reasons[kind], title)))),
+    fields(told.fields),
     models(told.lines),
     hint,
   ];

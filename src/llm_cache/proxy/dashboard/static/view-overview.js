@@ -28,8 +28,8 @@ function tiles(told) {
   return el(
     "dl",
     { class: "tiles" },
-    tile("saved", money(total.saved_usd), unpriced(total.unpriced_saved), "good"),
-    tile("spent", money(total.spent_usd), unpriced(total.unpriced_spent)),
+    tile("saved", money(total.cost_saved_usd), unpriced(total.unpriced_saved), "good"),
+    tile("spent", money(total.cost_spent_usd), unpriced(total.unpriced_spent)),
     tile("hit rate", percent(total.hit_rate), all ? `${count(total.hits)} of ${count(all)}` : "no calls yet"),
     tile("calls", short(all + total.bypasses), total.bypasses ? `${count(total.bypasses)} passed by the cache` : ""),
     tile("tokens saved", short(total.tokens_saved), `time saved: ${seconds(total.time_saved_s)}`),
@@ -39,8 +39,8 @@ function tiles(told) {
 
 function charts(days) {
   const exact = (name) => (_, day) => `$${day[name]}`;
-  const saved = { label: "saved", mark: "a", value: (day) => Number(day.saved_usd) };
-  const spent = { label: "spent", mark: "b", value: (day) => Number(day.spent_usd) };
+  const saved = { label: "saved", mark: "a", value: (day) => Number(day.cost_saved_usd) };
+  const spent = { label: "spent", mark: "b", value: (day) => Number(day.cost_spent_usd) };
   return el(
     "div",
     { class: "two" },
@@ -55,8 +55,8 @@ const rate = { label: "hit rate", class: "num", cell: (row) => percent(row.hit_r
 const amounts = [
   { label: "calls", class: "num", cell: (row) => count(row.hits + row.misses + row.bypasses) },
   rate,
-  { label: "saved", class: "num", cell: (row) => money(row.saved_usd) },
-  { label: "spent", class: "num", cell: (row) => money(row.spent_usd) },
+  { label: "saved", class: "num", cell: (row) => money(row.cost_saved_usd) },
+  { label: "spent", class: "num", cell: (row) => money(row.cost_spent_usd) },
 ];
 
 function card(title, rows, columns) {

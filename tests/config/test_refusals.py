@@ -100,8 +100,6 @@ def test_a_bad_value_in_the_environment_names_the_variable(refused, variable, va
     ("given", "name"),
     [
         ({"enable_encryption": True}, "enable_encryption"),
-        ({"workers": 2}, "workers"),
-        ({"replay_pace": "recorded"}, "replay_pace"),
     ],
 )
 def test_what_this_version_has_no_part_for_is_refused_and_never_ignored(refused, given, name):

@@ -7,7 +7,7 @@ import pytest
 
 from llm_cache.testing import FakeUpstream, openai_chat
 
-from .running import ASK, NO_PROXY, Running
+from .running import ASK, NO_PROXY, Running, running
 
 
 def test_pulse_and_readiness(proxy: Running) -> None:
@@ -60,3 +60,31 @@ def test_the_dashboard_is_the_proxys_own(upstream: FakeUpstream, proxy: Running)
     assert proxy.get("/dashboard").headers["content-type"].startswith("text/html")
     assert proxy.get("/dashboard/x").status_code == 404
     assert upstream.count() == 0
+
+
+def test_metrics_of_the_proxy_itself(upstream: FakeUpstream, proxy: Running) -> None:
+    upstream.reply("*", openai_chat("Hello!"))
+    for _ in range(3):
+        proxy.ask()
+    proxy.get("/v1/models")
+    proxy.ask(headers={"x-llm-cache-ttl": "x"})
+    lines = proxy.get("/metrics").text.splitlines()
+    for result, count in (("hit", 2), ("miss", 1), ("bypass", 1), ("refused", 1), ("failed", 0)):
+        assert f'llm_cache_requests_total{{result="{result}"}} {count}.0' in lines
+    assert "# TYPE llm_cache_hit_duration_seconds histogram" in lines
+    assert "llm_cache_hit_duration_seconds_count 2.0" in lines
+    assert "llm_cache_upstream_duration_seconds_count 2.0" in lines
+    assert "llm_cache_upstream_first_byte_seconds_count 2.0" in lines
+    assert "llm_cache_store_up 1.0" in lines
+    assert "llm_cache_evicted_total 0.0" in lines
+
+
+def test_a_store_that_is_down_shows(upstream: FakeUpstream, tmp_path) -> None:
+    upstream.reply("*", openai_chat("Hello!"))
+    (tmp_path / "folder").mkdir()
+    with running(upstream.url, database_url=str(tmp_path / "folder")) as proxy:
+        assert proxy.ask().status_code == 200
+        lines = proxy.get("/metrics").text.splitlines()
+        assert "llm_cache_store_up 0.0" in lines
+        assert any(line.startswith('llm_cache_store_failures_total{operation="get"}') for line in lines)
+        assert 'llm_cache_requests_total{result="miss"} 1.0' in lines

@@ -178,7 +178,7 @@ def test_more_calls_than_allowed(upstream: FakeUpstream, database: str) -> None:
         first.join(10)
         assert proxy.ask(json={**ASK, "seed": 1}).status_code == 200
         assert proxy.ask().headers["x-llm-cache"] == "hit", "a hit needs no upstream"
-        assert proxy.app._outbound.under_way == 0
+        assert proxy.app._row.under_way == 0
 
 
 @pytest.mark.parametrize("fault", ["a folder", "read-only", "random bytes"])

@@ -248,3 +248,21 @@ def eventually_hit(proxy: Running, json: dict) -> httpx.Response:
             return answer
         time.sleep(0.02)
     raise AssertionError("it was not stored")
+
+
+def test_a_stored_stream_may_come_as_slowly_as_it_did(upstream: FakeUpstream, database: str) -> None:
+    upstream.reply(CHAT, replace(openai_chat_stream(["a", "b", "c"]), chunk_delay_s=0.1))
+    with running(upstream.url, database_url=database, replay_pace="recorded") as proxy:
+        first = proxy.ask(json=STREAM).content
+        with httpx.Client(**NO_PROXY) as client:
+            with client.stream(
+                "POST", proxy.url + CHAT, json=STREAM, headers={"authorization": "Bearer sk-test"}
+            ) as hit:
+                assert hit.headers["x-llm-cache"] == "hit"
+                pieces = [(time.monotonic(), piece) for piece in hit.iter_raw()]
+        assert b"".join(piece for _, piece in pieces) == first
+        assert len(pieces) >= 4
+        assert pieces[-1][0] - pieces[0][0] >= 0.2
+    with running(upstream.url, database_url=database) as proxy:
+        assert proxy.ask(json=STREAM).content == first
+    assert upstream.count() == 1

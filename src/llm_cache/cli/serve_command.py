@@ -43,6 +43,9 @@ def _tokens(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
 @click.option("--backend", help="sqlite or memory.")
 @click.option("--namespace", help="Namespace of calls that name none.")
 @click.option("--mode", help="read-write, read-only, refresh, offline or off.")
+@click.option("--workers", type=int, help="Processes that share the port and the store [1].")
+@click.option("--replay-pace", help="instant, or recorded: streams as slow as they came [instant].")
+@click.option("--log-file", metavar="FILE", help="Where to log instead of standard error.")
 @click.option("--log-level", help="DEBUG, INFO, WARNING, ERROR or CRITICAL [INFO].")
 def command(
     host: str | None,
@@ -55,6 +58,9 @@ def command(
     backend: str | None,
     namespace: str | None,
     mode: str | None,
+    workers: int | None,
+    replay_pace: str | None,
+    log_file: str | None,
     log_level: str | None,
 ) -> int:
     """Start the caching proxy, and stop it with Ctrl-C.
@@ -75,6 +81,9 @@ def command(
             "backend": backend,
             "namespace": namespace,
             "mode": mode,
+            "workers": workers,
+            "replay_pace": replay_pace,
+            "log_file": log_file,
             "log_level": log_level,
         }
     )

@@ -81,8 +81,8 @@ _KEYS = (
     # What the SDKs wait by default; reasoning models say nothing for minutes.
     Key("proxy_idle_timeout_s", 600, given.number(0, _WEEK_S, above=True)),
     Key("proxy_total_timeout_s", 3600, given.number(0, _WEEK_S, above=True)),
-    Key("workers", 1, given.number(1, 1024, whole=True), later=True),
-    Key("replay_pace", "instant", given.one_of("instant", "recorded"), later=True),
+    Key("workers", 1, given.number(1, 1024, whole=True)),
+    Key("replay_pace", "instant", given.one_of("instant", "recorded")),
     Key("log_level", None, given.one_of(*given.LEVELS)),
     Key("log_file", None, given.path),
     # Nobody writes a table into a variable.

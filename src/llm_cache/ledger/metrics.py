@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from llm_cache.ledger.report import Stats, money, top
@@ -15,8 +15,13 @@ MOST_SERIES = 32
 """Values of one label; the rest is `other`."""
 
 
-def render(stats: Stats) -> bytes:
+def render(stats: Stats, more: Callable[[], Iterable[Metric]] | None = None, *, store_up: bool | None = None) -> bytes:
     """The page for `/metrics`, in the text format 0.0.4.
+
+    Args:
+        stats: the account.
+        more: further metrics of whoever serves the page.
+        store_up: whether the store works; None is not known.
 
     Three metrics are older than this program, and named so that prometheus-client would rename them: they are written
     by hand, exactly as the README has always shown them.
@@ -31,19 +36,21 @@ def render(stats: Stats) -> bytes:
     ]
     written = "\n".join(f"# HELP {name} {text}\n# TYPE {name} counter\n{name} {value}\n" for name, text, value in ours)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(stats))
+    registry.register(_Collector(lambda: _metrics(stats, store_up)))
+    if more is not None:
+        registry.register(_Collector(more))
     return written.encode() + b"\n" + generate_latest(registry)
 
 
 class _Collector:
-    def __init__(self, stats: Stats) -> None:
-        self._stats = stats
+    def __init__(self, metrics: Callable[[], Iterable[Metric]]) -> None:
+        self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        return _metrics(self._stats)
+        return self._metrics()
 
 
-def _metrics(stats: Stats) -> Iterator[Metric]:
+def _metrics(stats: Stats, store_up: bool | None) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     total, reasons = stats.total, stats.reasons
@@ -58,6 +65,9 @@ def _metrics(stats: Stats) -> Iterator[Metric]:
         ("time_saved_seconds", "Time that hits did not take", stats.time_saved_s),
     ):
         yield CounterMetricFamily(f"llm_cache_{name}", text, value)
+    if store_up is not None:
+        text = "Whether the store works; calls go on without the cache where it does not"
+        yield GaugeMetricFamily("llm_cache_store_up", text, int(store_up))
     yield GaugeMetricFamily("llm_cache_size_bytes", "Bytes that the entries take in the store", stats.size_bytes)
     for name, text, label, counts in (
         ("bypasses", "Calls that the cache had no part in", "reason", reasons.get("bypass", {})),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from llm_cache.clients.engine import Engine
+    from llm_cache.proxy.board import Board
+    from llm_cache.proxy.siblings import Siblings
 
 _JSON = "application/json"
 _NOBODY = "00" * 32
@@ -28,8 +30,10 @@ Page = tuple[int, str, bytes]
 class Admin:
     """The pages of one proxy."""
 
-    def __init__(self, engine: Engine, version: str) -> None:
+    def __init__(self, engine: Engine, version: str, board: Board, siblings: Siblings | None = None) -> None:
         self._engine = engine
+        self._board = board
+        self._siblings = siblings
         self._version = version
         self._began = time.monotonic()
         self._pages: dict[str, Callable[[], Awaitable[Page]]] = {
@@ -88,9 +92,12 @@ class Admin:
         return 200, _JSON, msgspec.json.encode(told)
 
     async def _metrics(self) -> Page:
+        if self._siblings is not None:
+            await self._siblings.settle()
+        up = await self._store_answers()
         # Reading the account waits for the store, and may load the prices.
         stats = await asyncio.to_thread(self._engine.ledger.stats, lenient=True)
-        return 200, CONTENT_TYPE, await asyncio.to_thread(render, stats)
+        return 200, CONTENT_TYPE, await asyncio.to_thread(render, stats, self._board.metrics, store_up=up)
 
     async def _store_answers(self) -> bool:
         """Whether the store answers now, and the latest write worked."""

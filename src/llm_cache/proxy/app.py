@@ -17,7 +17,8 @@ from llm_cache.core.model import Request
 from llm_cache.core.plan import Ask
 from llm_cache.core.policy import Policy
 from llm_cache.proxy.admin import Admin
-from llm_cache.proxy.call import Call
+from llm_cache.proxy.board import Board
+from llm_cache.proxy.call import Call, refused
 from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
 from llm_cache.proxy.dashboard.access import is_here
 from llm_cache.proxy.dashboard.site import Dashboard
@@ -28,6 +29,7 @@ from llm_cache.proxy.refusal import Refusal, style_of
 from llm_cache.proxy.routes import Route, Routes
 from llm_cache.proxy.scope import Scopes
 from llm_cache.proxy.shortcut import WHOLE, Shortcut
+from llm_cache.proxy.siblings import Siblings
 from llm_cache.proxy.steering import steer
 from llm_cache.proxy.tokens import ADMIN, Tokens
 from llm_cache.proxy.upstream import Outbound
@@ -52,13 +54,22 @@ class Proxy:
         engine: the cache behind it.
         owned: whether the engine is closed when the application shuts down.
         listener: told what happens to each call, beside the account.
+        siblings: the other workers, where there are several.
     """
 
-    def __init__(self, engine: Engine, *, owned: bool, listener: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        owned: bool,
+        listener: Callable[[Event], None] | None = None,
+        siblings: Siblings | None = None,
+    ) -> None:
         settings = engine.settings
         self._engine = engine
         self._owned = owned
         self._listener = listener
+        self._paced = settings.replay_pace == "recorded"
         self._most_body = int(settings.proxy_max_body_mb * MEGABYTE)
         self._routes = Routes(settings.upstreams)
         self._guard = Guard(settings.proxy_host, settings.proxy_allowed_hosts)
@@ -66,16 +77,21 @@ class Proxy:
         self._scopes = Scopes(
             lambda: engine.store.secret("scope"), shared=settings.proxy_scope == "shared", named=bool(self._tokens)
         )
-        self._admin = Admin(engine, _version())
+        board = siblings.board if siblings is not None else Board()
+        self._row = board.row(siblings.index if siblings is not None else 0)
+        self._admin = Admin(engine, _version(), board, siblings)
         self._dashboard = Dashboard(engine)
         self._heads: Memo[_Known] = Memo(4 * MEGABYTE)
         self._asks: Memo[Ask] = Memo(32 * MEGABYTE)
-        self.shortcut = Shortcut(engine, *((engine.ledger,) if listener is None else (engine.ledger, listener)))
+        listeners = (engine.ledger,) if listener is None else (engine.ledger, listener)
+        self.shortcut = Shortcut(engine, self._row, *listeners)
         self._outbound = Outbound(
             connect_s=settings.proxy_connect_timeout_s,
             idle_s=settings.proxy_idle_timeout_s,
             total_s=settings.proxy_total_timeout_s,
             most=settings.proxy_max_upstream_calls,
+            board=board,
+            row=self._row,
         )
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -90,7 +106,12 @@ class Proxy:
 
     async def start(self) -> None:
         """Have at hand what the first call needs."""
-        await self._scopes.prepare()
+        await self._scopes.begin()
+
+    def flush(self) -> Callable[[], bool]:
+        """Count what has been answered so far; what is returned brings that into the store, and may wait for it."""
+        self.shortcut.flush()
+        return self._engine.ledger.flush
 
     async def close(self) -> None:
         """Let go of upstream connections, and of the engine if it is the application's own."""
@@ -140,10 +161,13 @@ class Proxy:
             incoming, route = known.incoming, known.route
             ask = await self._proxied(known, receive, send)
             whole = scope.get(WHOLE)
-            if ask is not None and whole is not None and not layer:
+            slowly = self._paced and ask is not None and ask.endpoint is not None and ask.endpoint.stream
+            if ask is not None and whole is not None and not layer and not slowly:
                 self.shortcut.learn(whole, ask)
         except Refusal as refusal:
             assert incoming is not None  # noqa: S101 - nothing is refused before it has been looked at
+            self._row.count("failed" if refusal.forwarded else "refused")
+            refused(incoming, refusal)
             headers, body = refusal.reply(style_of(incoming, route.name if route else None))
             await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -204,6 +228,7 @@ class Proxy:
             send,
             drain=self._engine.settings.drain_on_disconnect,
             steered=known.steered,
+            paced=self._paced,
             listener=self._listener,
         )
         await call.serve()
@@ -239,18 +264,23 @@ def _version() -> str:
         return "unknown"
 
 
-def create_app(source: Settings | Engine | LLMCache, listener: Callable[[Event], None] | None = None) -> Proxy:
+def create_app(
+    source: Settings | Engine | LLMCache,
+    listener: Callable[[Event], None] | None = None,
+    siblings: Siblings | None = None,
+) -> Proxy:
     """The application, to be served or mounted; it shuts down with its lifespan.
 
     Args:
         source: settings, whose cache is then the application's own, or a cache that somebody else closes.
         listener: told what happens to each call.
+        siblings: the other workers, where this is one of several.
 
     Raises:
         ConfigError: the settings ask for what there is not.
     """
     if isinstance(source, LLMCache):
-        return Proxy(source.engine, owned=False, listener=listener)
+        return Proxy(source.engine, owned=False, listener=listener, siblings=siblings)
     if isinstance(source, Engine):
-        return Proxy(source, owned=False, listener=listener)
-    return Proxy(Engine(source), owned=True, listener=listener)
+        return Proxy(source, owned=False, listener=listener, siblings=siblings)
+    return Proxy(Engine(source), owned=True, listener=listener, siblings=siblings)

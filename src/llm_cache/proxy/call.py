@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING
 
 from llm_cache.core.events import Event, Stored
-from llm_cache.core.model import Head, Request
+from llm_cache.core.model import Entry, Head, Request
 from llm_cache.core.plan import Ask, Pass, Replay
+from llm_cache.core.replay import paced as frames_paced
 from llm_cache.errors import CacheMissError
 from llm_cache.proxy import telling
+from llm_cache.proxy.board import HIT
 from llm_cache.proxy.client import Client, Gone, Send
 from llm_cache.proxy.incoming import Incoming, Raw
 from llm_cache.proxy.refusal import Refusal
@@ -35,6 +37,7 @@ _LINGER_S = 1.0
 Some vendors send blank lines while a model thinks, so that no client runs out of patience.
 """
 _BODILESS = frozenset({204, 304})
+_LONGEST_SHOWN = 300
 
 
 class Call:
@@ -44,6 +47,7 @@ class Call:
         body: what was read of it, None if it was not.
         drain: whether an answer is read to its end for the store when its client goes away.
         steered: whether its headers ask something of the cache.
+        paced: whether a stored stream is sent as slowly as it once came.
         listener: told what happens, beside the account.
     """
 
@@ -60,6 +64,7 @@ class Call:
         *,
         drain: bool,
         steered: bool,
+        paced: bool = False,
         listener: Callable[[Event], None] | None = None,
     ) -> None:
         self._engine = engine
@@ -73,6 +78,8 @@ class Call:
         self._patience_s = DRAIN_S if drain and ask.policy.writes else 0.0
         self._steered = steered
         self._listener = listener
+        self._paced = paced
+        self._row = outbound.row
         self._stored = False
         self._started = False
         self.hit = False
@@ -107,9 +114,10 @@ class Call:
             self._say(499, "left")
         except FAILURES as error:
             refusal = refusal_of(error, self._route.name)
-            self._say(refusal.status, refusal.code)
             if not self._started:
                 raise refusal from error
+            self._row.count("failed")
+            self._say(refusal.status, refusal.code)
             # The head has left: that it is broken off must show in the framing, so nothing ends it.
         finally:
             self._client.finish()
@@ -139,10 +147,23 @@ class Call:
             headers.append((b"content-length", b"%d" % len(body)))
         send = self._send
         await send({"type": "http.response.start", "status": entry.head.status, "headers": headers})
+        if self._paced and entry.stream:
+            await self._pace(entry)
+            body = b""
         while len(body) > _PIECE:
             await send({"type": "http.response.body", "body": body[:_PIECE], "more_body": True})
             body = body[_PIECE:]
         await send({"type": "http.response.body", "body": body})
+        self._row.count("stale" if replay.stale else "hit")
+        self._row.took(HIT, time.monotonic() - self._began)
+
+    async def _pace(self, entry: Entry) -> None:
+        """Send a stream as slowly as it once came."""
+        self._client.watch(0.0)
+        for wait_s, data in frames_paced(entry):
+            if wait_s:
+                await asyncio.sleep(wait_s)
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _relay(self, reader: aio.AsyncReader) -> None:
         # The answer of a call that this one has joined is kept by who leads it.
@@ -164,7 +185,9 @@ class Call:
                     await self._send({"type": "http.response.body", "body": data, "more_body": True})
                 body = b""
             await self._send({"type": "http.response.body", "body": body})
-            self._say(reader.head.status, "joined" if reader.follows else "miss")
+            what = "joined" if reader.follows else "miss"
+            self._row.count(what)
+            self._say(reader.head.status, what)
         finally:
             await reader.aclose()
 
@@ -197,6 +220,7 @@ class Call:
             async for data in answer.chunks():
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
             await self._send({"type": "http.response.body", "body": b""})
+            self._row.count("bypass")
             self._say(answer.head.status, "bypass")
         finally:
             await answer.close()
@@ -225,5 +249,18 @@ class Call:
         """One line for each call but hits. Without the query, which may hold a key."""
         if _log.isEnabledFor(logging.INFO):
             took_ms = (time.monotonic() - self._began) * 1000
-            path = self._incoming.path
-            _log.info("%s %s %s: %d %s, %.0f ms", self._incoming.method, self._route.name, path, status, what, took_ms)
+            incoming = self._incoming
+            path = _shown(incoming.path)
+            _log.info("%s %s %s: %d %s, %.0f ms", incoming.method, self._route.name, path, status, what, took_ms)
+
+
+def refused(incoming: Incoming | None, refusal: Refusal) -> None:
+    """A line for what is answered with an error of the proxy's own."""
+    if incoming is not None:
+        _log.info("%s %s: %d %s", incoming.method, _shown(incoming.path), refusal.status, refusal.code)
+
+
+def _shown(path: str) -> str:
+    """A path that cannot pretend to be anything else in a log; callers choose it."""
+    path = path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "…"
+    return path if path.isascii() and path.isprintable() else ascii(path)

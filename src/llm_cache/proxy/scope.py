@@ -20,6 +20,8 @@ from llm_cache.proxy.incoming import Incoming, Raw
 _log = logging.getLogger("llm_cache")
 _AGAIN_S = 5.0
 """How long a store that could not give its secret is left alone."""
+_AT_ONCE_S = 1.0
+"""How long a proxy may take to begin because its store does not give it."""
 _INFRASTRUCTURE = re.compile(
     rb"(__cf_bm|__cflb|_cfuvid|__cfruid|__cfseq|__cfwaitingroom|AWSALB\w*|GCLB|GCILB|ARRAffinity(SameSite)?"
     rb"|ApplicationGatewayAffinity(CORS)?)="
@@ -49,8 +51,25 @@ class Scopes:
         # Without the store's own, callers are told apart all the same; nothing can be stored then anyway.
         self._makeshift = os.urandom(32)
 
-    async def prepare(self) -> None:
-        """Have the store's secret at hand, if the store answers."""
+    async def begin(self) -> None:
+        """Have the store's secret at hand from the first call on.
+
+        A store that several workers make at once may be busy with that for a moment.
+        """
+        until = time.monotonic() + _AT_ONCE_S
+        while not self.ready:
+            self._again = 0.0
+            await self.prepare(quietly=time.monotonic() < until)
+            if time.monotonic() >= until:
+                return
+            await asyncio.sleep(0 if self.ready else 0.1)
+
+    async def prepare(self, *, quietly: bool = False) -> None:
+        """Have the store's secret at hand, if the store answers.
+
+        Args:
+            quietly: whether that it does not is no news yet.
+        """
         if self.ready or time.monotonic() < self._again:
             return
         self._again = time.monotonic() + _AGAIN_S
@@ -58,7 +77,11 @@ class Scopes:
             # It may be made now, and then written.
             self._secret = await asyncio.to_thread(self._load)
         except Exception as error:
-            _log.warning("callers are kept apart without the store's secret: %s", error)
+            _log.log(
+                logging.DEBUG if quietly else logging.WARNING,
+                "callers are kept apart without the store's secret: %s",
+                error,
+            )
 
     @property
     def ready(self) -> bool:

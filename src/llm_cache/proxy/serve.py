@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_cache.errors import ConfigError
 from llm_cache.proxy.guard import is_loopback
+from llm_cache.proxy.workers import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from llm_cache.config import Settings
     from llm_cache.proxy.server import Server
+    from llm_cache.proxy.siblings import Siblings
 
 _log = logging.getLogger("llm_cache")
 BACKLOG = 2048
@@ -38,10 +40,11 @@ def serve(settings: Settings) -> int:
         ConfigError: the settings ask for what there is not, or what may not be; the address cannot be had.
     """
     check(settings)
+    check_workers(settings.workers, settings.backend)
     sockets = bind(settings.proxy_host, settings.proxy_port)
     try:
         with logging_to(settings):
-            return _serve(settings, sockets)
+            return _serve(settings, sockets) if settings.workers == 1 else _serve_many(settings, sockets)
     finally:
         for each in sockets:
             each.close()
@@ -61,8 +64,13 @@ def check(settings: Settings) -> None:
         )
 
 
-def bind(host: str, port: int) -> list[socket.socket]:
+def bind(host: str, port: int, *, again: bool = False) -> list[socket.socket]:
     """Listening sockets on every address of a host; port 0 is a free one, the same on all of them.
+
+    Args:
+        host: a name or an address; "" is every address.
+        port: which.
+        again: whether others of this proxy listen there as well.
 
     Raises:
         ConfigError: the host has no address here, or the port cannot be had.
@@ -77,7 +85,7 @@ def bind(host: str, port: int) -> list[socket.socket]:
         for family, address in addresses:
             chosen = sockets[0].getsockname()[1] if sockets else port
             place = (address[0], chosen, *address[2:])
-            sockets.append(_listen(socket.AddressFamily(family), place, alone=len(addresses) == 1))
+            sockets.append(_listen(socket.AddressFamily(family), place, alone=len(addresses) == 1, again=again))
     except OSError as error:
         for each in sockets:
             each.close()
@@ -89,12 +97,14 @@ def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
-def _listen(family: socket.AddressFamily, address: Any, *, alone: bool) -> socket.socket:
+def _listen(family: socket.AddressFamily, address: Any, *, alone: bool, again: bool) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform != "win32":
             # There it would let two programs listen on one port.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if again:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family is socket.AF_INET6:
             # `::` by itself means every address of the machine, those of IPv4 too.
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if alone else 1)
@@ -107,15 +117,63 @@ def _listen(family: socket.AddressFamily, address: Any, *, alone: bool) -> socke
     return made
 
 
-def _serve(settings: Settings, sockets: list[socket.socket]) -> int:
+def _serve_many(settings: Settings, sockets: list[socket.socket]) -> int:
+    """Run several workers; `sockets` show that the port is free."""
+    # Imported here for all of them, so that a worker that takes another's place is there at once.
+    import llm_cache.proxy.app
+    import llm_cache.proxy.server
+    from llm_cache.proxy.board import Board
+    from llm_cache.proxy.siblings import Siblings, pipes_for
+    from llm_cache.proxy.workers import SHARED_OUT, Supervisor
+
+    _log.info(
+        "llm-cache serves on %s with %d workers (stop it with Ctrl+C)",
+        llm_cache.proxy.server.url_of(sockets[0]),
+        settings.workers,
+    )
+    each_own = [sockets]
+    if SHARED_OUT:
+        # A socket that does not share its port keeps those that do from it, and so finds out whether it is free.
+        port = sockets[0].getsockname()[1]
+        for each in sockets:
+            each.close()
+        each_own = [bind(settings.proxy_host, port, again=True) for _ in range(settings.workers)]
+    board, pipes = Board(settings.workers), pipes_for(settings.workers)
+
+    def release() -> None:
+        for each in (each for own in each_own for each in own):
+            each.close()
+
+    def work(index: int, life: int) -> int:
+        mine = each_own[index % len(each_own)]
+        for other in each_own:
+            if other is not mine:
+                for each in other:
+                    each.close()
+        return _serve(settings, mine, Siblings(board, index, pipes), life)
+
+    try:
+        return Supervisor(settings.workers, work, release).run()
+    finally:
+        release()
+
+
+def _serve(
+    settings: Settings, sockets: list[socket.socket], siblings: Siblings | None = None, life: int | None = None
+) -> int:
+    """Serve in this process. Of a worker `life` is a pipe that ends with whoever started it."""
     # What only a server needs is imported here: it takes a quarter of a second.
     from llm_cache.proxy.app import create_app
     from llm_cache.proxy.server import Server
 
-    app = create_app(settings)
-    server = Server(app, settings)
+    app = create_app(settings, siblings=siblings)
+    server = Server(app, settings, worker=siblings is not None)
 
     async def main() -> None:
+        if siblings is not None:
+            siblings.listen(app.flush)
+        if life is not None:
+            asyncio.get_running_loop().add_reader(life, server.orphaned, life)
         # What is there now stays: the collector need not look through it again and again. A call leaves few cycles
         # behind, so that looking for them every 700 objects would cost a tenth of a hit.
         gc.collect()
@@ -146,8 +204,9 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
 def _signals(server: Server) -> Iterator[None]:
     """Stop on signals that come before uvicorn listens for them, and outlive those that it raises again at its end."""
 
-    def stop(_sig: int, _frame: FrameType | None) -> None:
-        server.should_exit = True
+    def stop(sig: int, _frame: FrameType | None) -> None:
+        if not server.deaf_to(sig):
+            server.should_exit = True
 
     before = {sig: signal.signal(sig, stop) for sig in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ _GRACE_S = 120
 class Server(uvicorn.Server):
     """Serves one application on sockets that listen already; says where, and can stop at once."""
 
-    def __init__(self, app: Proxy, settings: Settings) -> None:
+    def __init__(self, app: Proxy, settings: Settings, *, worker: bool = False) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -46,17 +47,30 @@ class Server(uvicorn.Server):
             )
         )
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._worker = worker
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        for each in sockets or ():
+        for each in sockets or () if not self._worker else ():
             _log.info("llm-cache serves on %s (stop it with Ctrl+C)", url_of(each))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.deaf_to(sig):
+            return
+        again = self.should_exit
         super().handle_exit(sig, frame)
-        if self.force_exit:
+        if self.force_exit or (again and self._worker):
             self.abort()
+
+    def deaf_to(self, sig: int) -> bool:
+        """Whether a signal is not for this process: a terminal interrupts workers too, who wait for their parent's word."""
+        return self._worker and sig == signal.SIGINT
+
+    def orphaned(self, life: int) -> None:
+        """Whoever started this worker is gone, and nobody would stop it any more."""
+        asyncio.get_running_loop().remove_reader(life)
+        self.should_exit = True
 
     def abort(self) -> None:
         """Stop at once. From any thread."""

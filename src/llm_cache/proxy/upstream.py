@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
+import time
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from urllib.request import getproxies, proxy_bypass
@@ -18,6 +19,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from llm_cache.core.model import Head, Headers
+from llm_cache.proxy.board import FIRST_BYTE, UPSTREAM, Board, Row
 from llm_cache.proxy.guard import is_loopback
 from llm_cache.proxy.incoming import Raw
 from llm_cache.proxy.refusal import Refusal
@@ -49,17 +51,20 @@ class Outbound:
         connect_s: the longest wait for a connection, name and TLS included.
         idle_s: the longest silence of an upstream.
         total_s: the longest call.
-        most: how many calls may be under way at once.
+        most: how many calls may be under way at once, in all workers together.
+        board: where they are counted.
+        row: this worker's part of it.
     """
 
-    def __init__(self, *, connect_s: float, idle_s: float, total_s: float, most: int) -> None:
+    def __init__(self, *, connect_s: float, idle_s: float, total_s: float, most: int, board: Board, row: Row) -> None:
         self._timeout = aiohttp.ClientTimeout(total=total_s, connect=connect_s, sock_read=idle_s)
         self._most = most
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._proxies = getproxies()
-        self.under_way = 0
-        """How many calls are."""
+        self._board = board
+        self.row = row
+        row.under_way = 0  # whoever counted here before has died
 
     async def open(self, method: str, url: str, headers: Headers, body: Body, *, decode: bool) -> Answer:
         """Send a request and wait for the head of its answer.
@@ -74,9 +79,10 @@ class Outbound:
         Raises:
             Exception: one of `FAILURES`.
         """
-        if self.under_way >= self._most:
+        if self._board.under_way() >= self._most:
             raise Busy
-        self.under_way += 1
+        self.row.under_way += 1
+        began = time.monotonic()
         try:
             session = self._session_here()
             response = await session.request(
@@ -90,9 +96,10 @@ class Outbound:
                 proxy=self._proxy_for(url) if self._proxies else None,
             )
         except BaseException:
-            self.under_way -= 1
+            self.row.under_way -= 1
             raise
-        return Answer(self, response, decode=decode)
+        self.row.took(FIRST_BYTE, time.monotonic() - began)
+        return Answer(self.row, response, began, decode=decode)
 
     async def close(self) -> None:
         """Let go of all connections. It may be used again."""
@@ -136,8 +143,9 @@ class Answer:
         raw: the headers as they came.
     """
 
-    def __init__(self, outbound: Outbound, response: aiohttp.ClientResponse, *, decode: bool) -> None:
-        self._outbound: Outbound | None = outbound
+    def __init__(self, row: Row, response: aiohttp.ClientResponse, began: float, *, decode: bool) -> None:
+        self._row: Row | None = row
+        self._began = began
         self._response = response
         self.raw: tuple[Raw, ...] = response.raw_headers
         headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self.raw)
@@ -160,9 +168,10 @@ class Answer:
 
     async def close(self) -> None:
         """Let go of the connection; it is used again if the body was read to its end. A second call does nothing."""
-        outbound, self._outbound = self._outbound, None
-        if outbound is not None:
-            outbound.under_way -= 1
+        row, self._row = self._row, None
+        if row is not None:
+            row.under_way -= 1
+            row.took(UPSTREAM, time.monotonic() - self._began)
             self._response.close()
 
 

@@ -57,12 +57,12 @@ class Scopes:
         A store that several workers make at once may be busy with that for a moment.
         """
         until = time.monotonic() + _AT_ONCE_S
-        while not self.ready:
+        late = False
+        while not (self.ready or late):
+            late = time.monotonic() >= until
             self._again = 0.0
-            await self.prepare(quietly=time.monotonic() < until)
-            if time.monotonic() >= until:
-                return
-            await asyncio.sleep(0 if self.ready else 0.1)
+            await self.prepare(quietly=not late)
+            await asyncio.sleep(0 if self._secret else 0.1)
 
     async def prepare(self, *, quietly: bool = False) -> None:
         """Have the store's secret at hand, if the store answers.

@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
             self.abort()
 
     def deaf_to(self, sig: int) -> bool:
-        """Whether a signal is not for this process: a terminal interrupts workers too, who wait for their parent's word."""
+        """Whether a signal is not for this process: a terminal interrupts workers too, but their parent decides."""
         return self._worker and sig == signal.SIGINT
 
     def orphaned(self, life: int) -> None:

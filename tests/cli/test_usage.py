@@ -17,7 +17,7 @@ from llm_cache import LLMCache
 from llm_cache.cli import main
 from tests.cli.conftest import COMMAND, call
 
-COMMANDS = ["serve", "stats", "list", "show", "why", "purge", "doctor", "config", "completion"]
+COMMANDS = list(main._COMMANDS)
 
 
 def test_help_lists_every_command(run):
@@ -29,7 +29,9 @@ def test_help_lists_every_command(run):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(run, name):
-    assert run(name, "--help").out.startswith(f"Usage: llm-cache {name}")
+    out = run(name, "--help").out
+    assert out.startswith(f"Usage: llm-cache {name}")
+    assert f"Example: llm-cache {name}" in out
 
 
 def test_the_list_of_commands_says_what_each_says_of_itself():

@@ -7,7 +7,7 @@ import click
 from llm_cache.cli.main import PROGRAM, command as program
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache completion zsh")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
     """Print the completion script of a shell.

@@ -58,12 +58,12 @@ TEMPLATE = """\
 """
 
 
-@click.group()
+@click.group(epilog="Example: llm-cache config show")
 def command() -> None:
     """Show, locate or create the configuration."""
 
 
-@command.command()
+@command.command(epilog="Example: llm-cache config show | grep price")
 def show() -> None:
     """Show every setting in force, and where it comes from. Secrets are not shown."""
     from llm_cache.config import load
@@ -77,7 +77,7 @@ def show() -> None:
         click.echo(output.safe(f"{line.ljust(width)}  # {origin}"))
 
 
-@command.command()
+@command.command(epilog="Example: $EDITOR $(llm-cache config path)")
 def path() -> None:
     """Print where the configuration file is, or would be."""
     from llm_cache.config import config_path
@@ -85,7 +85,7 @@ def path() -> None:
     click.echo(str(config_path(os.environ)))
 
 
-@command.command()
+@command.command(epilog="Example: llm-cache config init")
 def init() -> None:
     """Write a configuration file that explains itself; never over one that is there."""
     from llm_cache.config import config_path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MARKS = {"ok": "ok", "warning": "WARNING", "failure": "FAILURE"}
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> int:
     """Check configuration and store.

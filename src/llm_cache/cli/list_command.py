@@ -18,7 +18,7 @@ _SHORT = 16
 """Digits of a key on a terminal, where 64 leave no room for anything else; elsewhere all of them."""
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache list --provider openai --limit 10")
 @click.option("--provider", help="Only this provider's.")
 @click.option("--model", help="Only this model's.")
 @click.option("--namespace", help="Only this namespace's.")

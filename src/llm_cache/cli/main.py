@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": "Write entries into FILE, newest first.",
     "import": "Bring the entries of an export back.",
     "ui": "Show the cache in a browser.",
+    "compact": "Give back to the system what the store no longer needs.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
     "demo": "Show what a cache does, with no key and no network.",
@@ -72,7 +73,11 @@ def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None
         ctx.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: llm-cache stats --by model",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
 )

@@ -13,6 +13,9 @@ import click
 # These two are no layout but part of how Persian, Indian languages and some emoji are written.
 _JOINERS = "\u200c\u200d"
 
+_WIDEST = 200
+"""Characters of a table's cell."""
+
 
 def safe(text: str, keep: str = "") -> str:
     """Text of unknown origin for a terminal: nothing in it moves the cursor, sets colours or turns the line around.
@@ -95,11 +98,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
     if sys.stdout.isatty():
         _rich_table(columns, rows, right)
         return
-    cells = [[safe(cell) for cell in row] for row in rows]
+    cells = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(line[index]) for line in [list(columns), *cells]) for index in range(len(columns))]
     justify: list[Callable[[str, int], str]] = [str.rjust if name in right else str.ljust for name in columns]
     for line in ([name.upper() for name in columns], *cells):
         click.echo("  ".join(how(cell, width) for how, cell, width in zip(justify, line, widths, strict=True)).rstrip())
+
+
+def _cell(text: str) -> str:
+    """Text as one cell: a name may be a megabyte, and a line of that is of use to nobody."""
+    return safe(text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…")
 
 
 def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
@@ -112,7 +120,7 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Se
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(safe(cell)) for cell in row))
+        made.add_row(*(Text(_cell(cell)) for cell in row))
     Console(highlight=False).print(made)
 
 

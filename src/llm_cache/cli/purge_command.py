@@ -10,7 +10,7 @@ from llm_cache.cli.main import DONE, FAILED
 from llm_cache.cli.opening import entry_of, existing_cache
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache purge --older 30 --provider openai --dry-run")
 @click.option("--key", metavar="PREFIX", help="The entry of this key, or of these first digits of one.")
 @click.option("--expired", is_flag=True, help="What is past its expiry.")
 @click.option("--older", type=click.FloatRange(min=0), metavar="DAYS", help="What was made longer ago than this.")

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from llm_cache.ledger.report import Stats
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command(
+    epilog="Example: llm-cache run -- python agent.py",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 @click.option("--offline", is_flag=True, help="Answer from the cache only; no key is needed.")
 @click.option("--refresh", is_flag=True, help="Call always, and replace what is stored.")
 @click.option("--namespace", help="Keep these calls apart under a name.")

@@ -28,7 +28,7 @@ def _tokens(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> di
     return made
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache serve --port 8100 --upstream acme=https://llm.acme.example/v1")
 @click.option("--host", help="Address to listen on [127.0.0.1].")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one [8100].")
 @click.option(

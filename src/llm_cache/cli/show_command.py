@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from llm_cache.core.model import Entry
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache show 3f2a9c --output entry.json")
 @click.argument("key")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--output", "file", metavar="FILE", help="Write the JSON into a file; - is standard output.")

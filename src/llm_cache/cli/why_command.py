@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
     from llm_cache.clients.explaining import Found
 
+_SHOWN = 20
 _WRAPPED = {"provider", "endpoint", "body"}
 
 
-@click.command()
+@click.command(epilog="Example: llm-cache why --request body.json; llm-cache why --misses")
 @click.argument("key", required=False)
 @click.option(
     "--request",
@@ -29,15 +30,20 @@ _WRAPPED = {"provider", "endpoint", "body"}
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     help='A request body, or {"provider", "endpoint", "body"}; - is standard input.',
 )
+@click.option("--misses", is_flag=True, help="What the latest misses have in common, the dearest first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(key: str | None, file: Path | None, as_json: bool) -> None:
+def command(key: str | None, file: Path | None, misses: bool, as_json: bool) -> None:
     """Show the stored request nearest to another, and what differs: why it was no hit.
 
     KEY is an entry, as `show` takes it: its request is compared with all others. Of a request that is in no entry,
-    give the body in FILE; it is compared as if it went where the stored one went, with its headers.
+    give the body in FILE; it is compared as if it went where the stored one went, with its headers. With --misses it is
+    about the latest misses of all processes: which fields, new in every request, cost the most hits and money.
     """
-    if (key is None) == (file is None):
-        raise click.UsageError("give either a KEY or --request FILE.")
+    if [key is not None, file is not None, misses].count(True) != 1:
+        raise click.UsageError("give one of KEY, --request FILE and --misses.")
+    if misses:
+        _misses(as_json=as_json)
+        return
     body, provider, endpoint = (b"", None, None) if file is None else _request(file)
     with existing_cache() as cache:
         found, asked = _found(cache, key, body, provider, endpoint)
@@ -50,6 +56,18 @@ def command(key: str | None, file: Path | None, as_json: bool) -> None:
         raise click.ClickException(
             f"there is no{' other' if key else ''} request {among} that it could be compared with"
         )
+
+
+def _misses(*, as_json: bool) -> None:
+    from llm_cache.cli import costly
+
+    with existing_cache() as cache:
+        found = [] if cache is None else cache.engine.ledger.costly()
+        reasons = {} if cache is None else cache.stats().reasons.get("miss", {})
+    if as_json:
+        click.echo(output.as_json(costly.as_json(found, reasons)))
+    else:
+        costly.show(found, reasons, _SHOWN)
 
 
 def _found(

@@ -61,7 +61,7 @@ class Costly:
 
 
 def line_of(at: float, key: str, endpoint: str, document: bytes, digest: Digest) -> bytes | None:
-    """The line of a miss; None if its document is none.
+    """The line of a miss; None if its document is none, or has no fields.
 
     Args:
         at: when, seconds since the epoch.
@@ -74,8 +74,8 @@ def line_of(at: float, key: str, endpoint: str, document: bytes, digest: Digest)
         whole = json.loads(document)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(whole, dict):
-        return None
+    if not isinstance(whole, dict) or "body" not in whole:
+        return None  # an explicit key, or a body that counts by its bytes: it has no fields
     fields: dict[str, list[str]] = {}
     for path, name, value in _leaves(whole):
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -21,7 +21,7 @@ def test_each_call_is_one_newest_first(ledger, store):
     paid = entry(cost_usd=Decimal("0.5"))
     ledger(Missed(about(), "absent"))
     ledger(Stored(about(), paid))
-    ledger(Hit(about(), paid))
+    ledger(Hit(about(), paid, times=3))
     ledger(Hit(about(), paid, stale=True))
     ledger(Joined(about(), paid))
     ledger(Bypassed(About("acme"), "unknown_endpoint"))
@@ -38,6 +38,7 @@ def test_each_call_is_one_newest_first(ledger, store):
         ("hit", "", None, half),
         ("miss", "absent", "stored", half),
     ]
+    assert [call.times for call in ledger.recent()] == [1, 1, 1, 1, 1, 3, 1]
     first = ledger.recent(1)[0]
     assert (first.provider, first.model, first.endpoint) == ("acme", "big", "/v1/chat/completions")
     assert (first.namespace, first.key, first.at) == ("default", "cd" * 32, NOON)

@@ -37,6 +37,7 @@ class Call:
         reason: why it missed or was bypassed.
         kept: of a miss, `stored`, or why its answer was dropped; None if that is not known.
         cost_usd: what a miss has cost, or what a hit has saved; None if unknown.
+        times: how many calls in a row this stands for; more than one only of hits.
         latency_ms: how long the upstream took, for a hit at the time.
     """
 
@@ -51,6 +52,7 @@ class Call:
     kept: str | None = None
     cost_usd: Decimal | None = None
     latency_ms: float = 0.0
+    times: int = 1
 
 
 def line_of(note: Note) -> bytes | None:
@@ -58,8 +60,8 @@ def line_of(note: Note) -> bytes | None:
     kind, about, at, facts, said = note
     line: dict[str, Any] = {"at": at}
     if kind is Hit:
-        stale, _ = said
-        line["status"] = "stale" if stale else "hit"
+        stale, times = said
+        line |= {"status": "stale" if stale else "hit", "times": times}
     elif kind is Joined:
         line["status"] = "joined"
     elif kind is Bypassed:
@@ -109,6 +111,7 @@ def _read(line: bytes) -> Call | None:
             reason=str(told.get("reason", "")),
             cost_usd=None if cost is None else to_usd(int(cost)),
             latency_ms=float(told.get("latency_ms") or 0.0),
+            times=int(told.get("times", 1)),
             **names,
         )
     except (ValueError, TypeError, KeyError, AttributeError):

@@ -28,6 +28,8 @@ NOT_KEPT = {
     "acd3514db8ae": "an error event inside a stream that ends with [DONE]",
     "11683a97b12f": "the prompt was blocked",
     "162081ec1169": "the answer was blocked",
+    "0e5b5bb1e91d": "a guardrail has intervened",
+    "9c4efcd86407": "a guardrail has blocked the prompt",
 }
 """Recorded with status 200, and yet not whole, good answers."""
 EXCHANGES = [exchange for exchange in load_traffic() if known(exchange)] if FOLDER else []

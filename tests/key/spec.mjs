@@ -154,6 +154,7 @@ const METHODS = "generateContent|streamGenerateContent|embedContent|batchEmbedCo
 const ALONE = [
   /\/v2\/rerank$/, /\/v[12]\/(chat|embed)$/, /\/v1\/(generate|classify|summarize|tokenize|detokenize)$/,
   /\/api\/(chat|generate|embed|embeddings)$/,
+  /\/model\/[^/]+\/(converse|converse-stream|invoke|invoke-with-response-stream)$/,
   new RegExp(VERSION + `(/publishers/[^/]+)?/(models|tunedModels)/[^/]+:(${METHODS})$`),
   new RegExp(VERSION + "/publishers/[^/]+/models/[^/]+:(rawPredict|streamRawPredict)$"),
 ];

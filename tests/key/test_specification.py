@@ -98,6 +98,8 @@ ENDINGS = (
     *(f"v1beta/tunedModels/m%3ax:{method}" for method in ("batchEmbedContents", "countTokens", "predict")),
     "v1beta1/projects/p/locations/l/publishers/google/models/m:computeTokens",
     "v1/projects/p/locations/l/publishers/anthropic/models/claude@1:streamRawPredict",
+    *(f"model/us.a%3a0/{way}" for way in ("converse", "converse-stream", "invoke", "invoke-with-response-stream")),
+    "model/arn:aws:bedrock:r:1:inference-profile%2Fp/invoke",
     "publishers/mistralai/models/m:rawPredict",
     "v1beta/projects/p/locations/l/models/m:generateContent",
     "locations/l/publishers/google/models/m:predict",

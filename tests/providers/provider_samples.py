@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 import random
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from llm_cache.core.eventstream import FrameSplitter
 from llm_cache.core.model import Endpoint, Head, Reading, Request, Step
 from llm_cache.providers.registry import recognise
 from llm_cache.testing.traffic import Exchange, load_traffic
@@ -92,8 +94,11 @@ LINES = ("application/x-ndjson", "application/stream+json")
 
 def objects(exchange: Exchange) -> list[dict]:
     """The JSON of a recording, by the plainest means."""
-    text = exchange.response.decode()
     kind = exchange.content_type or ""
+    if kind.startswith("application/vnd.amazon.eventstream"):
+        found = [json.loads(event.data) for event in FrameSplitter().feed(exchange.response)]
+        return [json.loads(base64.b64decode(item["bytes"])) if "bytes" in item else item for item in found]
+    text = exchange.response.decode()
     if kind.startswith(LINES):
         return [json.loads(line) for line in text.splitlines() if line.strip()]
     if not exchange.stream:

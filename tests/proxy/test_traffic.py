@@ -18,10 +18,10 @@ from .running import NO_PROXY, Running, running
 FOLDER = traffic_folder()
 pytestmark = pytest.mark.skipif(FOLDER is None, reason="no recorded traffic: LLMCACHE_TEST_TRAFFIC names its folder")
 NOT_THE_CLIENTS = {"content-length", "transfer-encoding", "host", "connection", "content-encoding"}
-AT_THE_ROOT = {"openai", "anthropic", "azure-openai", "cohere", "ollama", "google-vertex"}
+AT_THE_ROOT = {"openai", "anthropic", "azure-openai", "cohere", "ollama", "google-vertex", "bedrock"}
 """Providers that are known by their paths and headers; the others are addressed by name."""
 
-NOT_KEPT = {"acd3514db8ae", "11683a97b12f", "162081ec1169"}
+NOT_KEPT = {"acd3514db8ae", "11683a97b12f", "162081ec1169", "0e5b5bb1e91d", "9c4efcd86407"}
 """Called a success by who recorded it, but a piece carries an error ("Token limit reached"), or a filter took it."""
 
 

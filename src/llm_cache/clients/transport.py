@@ -19,7 +19,7 @@ from llm_cache.core.plan import Ask, Pass, Replay
 from llm_cache.core.replay import chunks
 from llm_cache.errors import CacheMissError
 from llm_cache.providers.errors import error_body
-from llm_cache.providers.registry import possible
+from llm_cache.providers.registry import possible, readable
 from llm_cache.runtime import aio, sync
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Face:
         if request.method != "POST" or not possible(str(request.url)):
             return False
         headers = request.headers
-        if "json" not in headers.get("content-type", ""):
+        if not readable(headers.get("content-type", "")):
             return False
         return int(headers.get("content-length") or 0) <= _LARGEST_BODY
 

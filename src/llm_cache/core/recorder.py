@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 _KEPT = frozenset(
     {
+        "apim-request-id",
         "content-type",
         "request-id",
         "server-timing",
+        "x-amzn-requestid",
         "x-envoy-upstream-service-time",
         "x-processing-time",
         "x-request-id",
         "x-response-time",
     }
 )
-_KEPT_PREFIXES = ("openai-", "anthropic-")
+_KEPT_PREFIXES = ("openai-", "anthropic-", "x-amzn-bedrock-")
 _LIMITS = ("-limit", "-remaining", "-reset")
 """How the rate limits end that are not called so, `anthropic-priority-input-tokens-remaining`
 (https://docs.anthropic.com/en/api/rate-limits#response-headers)."""

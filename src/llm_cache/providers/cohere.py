@@ -127,7 +127,8 @@ def _judge_lines(events: Sequence[Told]) -> Reading:
 # --- everything else -------------------------------------------------------------------------
 
 
-def _judge_embed(body: Json) -> Reading:
+def judge_embed(body: Json) -> Reading:
+    """Vectors, here or on another vendor's platform."""
     found = body.get("embeddings")
     if not isinstance(found, (list, dict)):
         raise Malformed
@@ -188,7 +189,7 @@ FORMATS = (
     _format(
         "/v1/generate", has("prompt"), Replies(_judge_generations, _ends_lines, _judge_lines, framing=LineSplitter)
     ),
-    _format("/v[12]/embed", has("texts", "images", "inputs"), Replies(_judge_embed)),
+    _format("/v[12]/embed", has("texts", "images", "inputs"), Replies(judge_embed)),
     _format("/v2/rerank", _ranks, Replies(_judge_rerank)),
     # Many vendors have this one, with and without the version.
     Format("cohere", after_v1("/rerank"), _ranks, Replies(_judge_rerank), OUTSIDE),

@@ -62,6 +62,16 @@ def counted(value: object) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 
+def always(body: Json) -> bool:  # noqa: ARG001 - the path says it, whatever the body
+    """For calls that always stream, or take any object."""
+    return True
+
+
+def never(body: Json) -> bool:  # noqa: ARG001 - the path says it, whatever the body
+    """For calls that never stream."""
+    return False
+
+
 @dataclass(frozen=True)
 class Format:
     """One kind of call.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from llm_cache.core.model import Reading
 from llm_cache.providers import openai_chat
 from llm_cache.providers.anthropic import MESSAGE
-from llm_cache.providers.format import OUTSIDE, Format, asks_stream, at, counted, has, has_messages
+from llm_cache.providers.format import OUTSIDE, Format, always, asks_stream, at, counted, has, has_messages, never
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
 from llm_cache.providers.reading import Told, traits
 from llm_cache.providers.replies import Replies
@@ -130,14 +130,6 @@ def _judge_predictions(body: Json) -> Reading:
     )
 
 
-def _always(body: Json) -> bool:  # noqa: ARG001 - the path says it, whatever the body
-    return True
-
-
-def _never(body: Json) -> bool:  # noqa: ARG001 - the path says it, whatever the body
-    return False
-
-
 def _candidates(body: Json) -> int:
     config = maybe(body.get("generationConfig")) or maybe(body.get("generation_config"))
     return counted(config.get("candidateCount", config.get("candidate_count", 1)))
@@ -165,7 +157,7 @@ FORMATS = (
         has("contents"),
         _CONTENT,
         OUTSIDE,
-        streams=_never,
+        streams=never,
         results=_candidates,
     ),
     Format(
@@ -174,7 +166,7 @@ FORMATS = (
         has("contents"),
         _CONTENT,
         OUTSIDE,
-        streams=_always,
+        streams=always,
         results=_candidates,
     ),
     Format("google", at(_at("embedContent")), has("content"), Replies(_judge_embedding), OUTSIDE),

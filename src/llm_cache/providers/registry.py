@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from llm_cache.core.model import Endpoint, Request
-from llm_cache.providers import anthropic, cohere, google, ollama, openai
+from llm_cache.providers import anthropic, bedrock, cohere, google, ollama, openai
 from llm_cache.providers.address import address, counting_query, normal_path
 from llm_cache.providers.compatible import vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
@@ -23,6 +23,7 @@ FORMATS: tuple[Format, ...] = (
     *cohere.FORMATS,
     *google.FORMATS,
     *ollama.FORMATS,
+    *bedrock.FORMATS,
     *anthropic.FORMATS,
     *openai.FORMATS,
 )
@@ -31,6 +32,7 @@ FORMATS: tuple[Format, ...] = (
 _VALUE_FAMILIES = frozenset({"openai", "anthropic"})
 """Whose calls leave something out when they are described by hand. The key's specification had no others when it was
 frozen: at any other endpoint all of a description counts."""
+_UNSAID = frozenset({"", "application/octet-stream", "application/x-www-form-urlencoded", "binary/octet-stream"})
 _MOST_URL = 4096  # longer ones are taken apart each time, so that what is remembered stays small
 _MOST_MODEL = 256
 
@@ -90,6 +92,15 @@ def recognise(request: Request, body: object, *, kind: str | None = None) -> End
 def possible(url: str) -> bool:
     """Whether a POST to that URL may be a call of a model, by its path alone. Its body decides."""
     return bool(_places(url) if len(url) <= _MOST_URL else _places.__wrapped__(url))
+
+
+def readable(content_type: str) -> bool:
+    """Whether a body of that type may hold a call: JSON, said to be so, or by clients that say nothing or anything.
+
+    boto3 sends no type, and `curl -d` that of a form.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    return "json" in kind or kind in _UNSAID
 
 
 def _told(place: _Place, request: Request) -> str:

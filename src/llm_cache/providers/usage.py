@@ -132,3 +132,23 @@ def _audio(details: object) -> int | None:
     counts = [tokens(item.get("tokenCount")) for item in items if item.get("modality") == "AUDIO"]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def bedrock_usage(value: object) -> Usage | None:
+    """Bedrock's counts, whose input leaves out what the prompt cache read and wrote.
+
+    As converse names them, as Nova does where it is invoked (`…TokenCount`), and as metrics do.
+    """
+    told = maybe(value)
+    asked = _first(told, "inputTokens", "inputTokenCount")
+    said = _first(told, "outputTokens", "outputTokenCount")
+    if asked is None and said is None:
+        return None
+    read = _first(told, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = _first(told, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    return Usage(
+        input_tokens=None if asked is None else asked + (read or 0) + (written or 0),
+        output_tokens=said,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+    )

@@ -16,6 +16,7 @@ from llm_cache.core.events import Event
 from llm_cache.core.model import Request
 from llm_cache.core.plan import Ask
 from llm_cache.core.policy import Policy
+from llm_cache.providers.registry import readable
 from llm_cache.proxy.admin import Admin
 from llm_cache.proxy.board import Board
 from llm_cache.proxy.call import Call, refused
@@ -207,7 +208,7 @@ class Proxy:
         """Serve the call; what was asked if it was a fresh hit."""
         incoming, route, client = known.incoming, known.route, Client(receive)
         body: bytes | None = None
-        if route.endpoint and incoming.method == "POST" and "json" in incoming.content_type:
+        if route.endpoint and incoming.method == "POST" and readable(incoming.content_type):
             try:
                 body = await self._read(incoming, client)
             except Gone:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from llm_cache.clients import admin, logs
@@ -379,3 +380,14 @@ def default_cache() -> LLMCache:
             if _default is None:
                 _default = LLMCache()
     return _default
+
+
+@contextmanager
+def standing_in(cache: LLMCache) -> Iterator[None]:
+    """Make a cache the process's default for as long as the block runs, for tests of whoever uses that."""
+    global _default  # noqa: PLW0603 - as above
+    before, _default = _default, cache
+    try:
+        yield
+    finally:
+        _default = before

@@ -1,16 +1,24 @@
-"""For tests of programs that call LLMs: fake providers, recorded traffic, a clock. It must not be used elsewhere."""
+"""For tests of programs that call LLMs: fake providers, recorded traffic, a clock. It must not be used elsewhere.
 
-from llm_cache.testing.build_anthropic import anthropic_message, anthropic_stream
-from llm_cache.testing.build_errors import anthropic_error, anthropic_error_event, openai_error, openai_error_event
-from llm_cache.testing.build_openai import openai_chat, openai_chat_stream, openai_embeddings
-from llm_cache.testing.build_responses import openai_responses, openai_responses_stream
-from llm_cache.testing.clock import FakeClock
-from llm_cache.testing.play import play
-from llm_cache.testing.reply import Received, Reply
-from llm_cache.testing.traffic import Exchange, load_traffic, traffic_folder
-from llm_cache.testing.upstream import FakeUpstream
+The names are imported when they are first used: the pytest plugin lives here too, and every pytest loads it.
+"""
 
-# Here come `StoreContract` (contract.py) and `play` (for plans); whoever adds a file adds its names here and below.
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_cache.testing.build_anthropic import anthropic_message, anthropic_stream
+    from llm_cache.testing.build_errors import anthropic_error, anthropic_error_event, openai_error, openai_error_event
+    from llm_cache.testing.build_openai import openai_chat, openai_chat_stream, openai_embeddings
+    from llm_cache.testing.build_responses import openai_responses, openai_responses_stream
+    from llm_cache.testing.clock import FakeClock
+    from llm_cache.testing.contract import StoreContract
+    from llm_cache.testing.play import play
+    from llm_cache.testing.reply import Received, Reply
+    from llm_cache.testing.traffic import Exchange, load_traffic, traffic_folder
+    from llm_cache.testing.upstream import FakeUpstream
 
 __all__ = [
     "Exchange",
@@ -18,6 +26,7 @@ __all__ = [
     "FakeUpstream",
     "Received",
     "Reply",
+    "StoreContract",
     "anthropic_error",
     "anthropic_error_event",
     "anthropic_message",
@@ -33,3 +42,37 @@ __all__ = [
     "play",
     "traffic_folder",
 ]
+
+_HOMES = {
+    "Exchange": "traffic",
+    "FakeClock": "clock",
+    "FakeUpstream": "upstream",
+    "Received": "reply",
+    "Reply": "reply",
+    "StoreContract": "contract",
+    "anthropic_error": "build_errors",
+    "anthropic_error_event": "build_errors",
+    "anthropic_message": "build_anthropic",
+    "anthropic_stream": "build_anthropic",
+    "load_traffic": "traffic",
+    "openai_chat": "build_openai",
+    "openai_chat_stream": "build_openai",
+    "openai_embeddings": "build_openai",
+    "openai_error": "build_errors",
+    "openai_error_event": "build_errors",
+    "openai_responses": "build_responses",
+    "openai_responses_stream": "build_responses",
+    "play": "play",
+    "traffic_folder": "traffic",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'llm_cache.testing' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"llm_cache.testing.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -53,7 +53,7 @@ def export(
     engine.ledger.account(lenient=True)
     done = Exported()
     between = b"[\n" if array else b""
-    for record in _records(engine, where, done, redact=redact):
+    for record in records(engine, where, done, redact=redact):
         file.write(between + bodies.dumps(record).encode() + (b"" if array else b"\n"))
         between = b",\n" if array else b""
         done.entries += 1
@@ -63,7 +63,12 @@ def export(
     return done
 
 
-def _records(engine: Engine, where: Filter, done: Exported, *, redact: bool) -> Iterator[dict[str, Any]]:
+def records(engine: Engine, where: Filter, done: Exported, *, redact: bool = False) -> Iterator[dict[str, Any]]:
+    """The lines of the entries that match, newest first; `done` counts those that cannot be read.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     salt = secrets.token_bytes(32)
     for row in engine.store.scan(where):
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from llm_cache.core.eventstream import FrameSplitter
 from llm_cache.core.sse import EventSplitter
 from llm_cache.providers.parse import Malformed, parse
 
@@ -15,12 +17,28 @@ _MOST = 100_000
 
 
 def events_of(body: bytes) -> list[Json]:
-    """The JSON objects of a stream: of server-sent events, or of lines."""
+    """The JSON objects of a stream: of server-sent events, of AWS's binary messages, or of lines."""
     splitter = EventSplitter()
     datas = [event.data for event in splitter.feed(body + b"\n\n")]
-    if not datas:
+    binary = FrameSplitter()
+    messages = [] if datas else binary.feed(body)
+    if messages:
+        datas = [event.data for event in messages]
+    elif not datas:
         datas = body.splitlines()
-    return [each for each in map(_parsed, datas[:_MOST]) if isinstance(each, dict)]
+    return [_unwrapped(each) for each in map(_parsed, datas[:_MOST]) if isinstance(each, dict)]
+
+
+def _unwrapped(event: Json) -> Json:
+    """The event of a model's own format that Bedrock carries in base64."""
+    inner = event.get("bytes")
+    if not isinstance(inner, str):
+        return event
+    try:
+        made = parse(base64.b64decode(inner))
+    except (ValueError, Malformed):
+        return event
+    return made if isinstance(made, dict) else event
 
 
 def _parsed(data: bytes) -> object:
@@ -106,6 +124,33 @@ def _blocks(events: list[Json]) -> Json:
     return {"role": "assistant", "content": [blocks[index] for index in sorted(blocks)], "stop_reason": ended}
 
 
+def _converse(events: list[Json]) -> Json:
+    """Bedrock's own events, whose kind is told by what is in them."""
+    blocks: dict[int, Json] = {}
+    ended: object = None
+    for event in events:
+        place = event.get("contentBlockIndex")
+        delta, start = event.get("delta"), event.get("start")
+        if isinstance(place, int) and isinstance(start, dict) and isinstance(start.get("toolUse"), dict):
+            blocks[place] = {"toolUse": {**start["toolUse"], "input": ""}}
+        elif isinstance(place, int) and isinstance(delta, dict):
+            _add_converse(blocks.setdefault(place, {}), delta)
+        ended = event.get("stopReason") or ended
+    content = [blocks[index] for index in sorted(blocks)]
+    return {"output": {"message": {"role": "assistant", "content": content}}, "stopReason": ended}
+
+
+def _add_converse(block: Json, delta: Json) -> None:
+    tool, thought = delta.get("toolUse"), delta.get("reasoningContent")
+    if isinstance(delta.get("text"), str):
+        block["text"] = str(block.get("text") or "") + delta["text"]
+    elif isinstance(tool, dict) and isinstance(tool.get("input"), str):
+        block.setdefault("toolUse", {"input": ""})["input"] += tool["input"]
+    elif isinstance(thought, dict) and isinstance(thought.get("text"), str):
+        inner = block.setdefault("reasoningContent", {"reasoningText": {"text": ""}})
+        inner["reasoningText"]["text"] += thought["text"]
+
+
 def _responses(events: list[Json]) -> object:
     return next((event["response"] for event in reversed(events) if isinstance(event.get("response"), dict)), None)
 
@@ -163,7 +208,8 @@ def _lines(events: list[Json]) -> Json:
 
 
 def _completion(events: list[Json]) -> Json:
-    return {"completion": "".join(str(event.get("completion") or "") for event in events)}
+    """Anthropic's first format, and Amazon's own models."""
+    return {"completion": "".join(str(event.get("completion") or event.get("outputText") or "") for event in events)}
 
 
 def _index(event: Json) -> int:
@@ -187,5 +233,6 @@ _SHAPES: tuple[tuple[Callable[[Json], bool], Callable[[list[Json]], object]], ..
     (lambda event: isinstance(event.get("choices"), list), _chat),
     (lambda event: isinstance(event.get("candidates"), list), _gemini),
     (lambda event: "done" in event or "event_type" in event, _lines),
-    (_type("completion"), _completion),
+    (lambda event: "contentBlockIndex" in event, _converse),
+    (lambda event: "completion" in event or "outputText" in event, _completion),
 )

@@ -37,6 +37,8 @@ _ALIVE = frozenset({b"keep-alive", b"close", b"Keep-Alive"})
 # another. Names with `idempotency` are new for each call and say nothing of who calls.
 _CREDENTIAL = re.compile(rb"^(?!.*idempotency).*(?:auth|cookie|key|secret|signature|token|password|assertion)")
 
+_TOKEN_SEGMENT = re.compile(r"/+(?:~|%7[eE])([^/]*)")
+
 _GOES_ON, _CREDENTIALS, _DROPPED, _STEERS, _TYPE, _LENGTH, _CHUNKED, _CONNECTION, _HOST, _ORIGIN, _UPGRADE = range(11)
 _TOKEN = 11
 _LISTED = frozenset({_HOST, _TOKEN})
@@ -173,6 +175,12 @@ def head_of(scope: Mapping[str, Any]) -> Head:
 def size_of(head: Head) -> int:
     """About how many bytes of memory a head takes."""
     return 512 + 2 * len(head[1]) + len(head[2]) + sum([128 + len(name) + len(value) for name, value in head[6]])
+
+
+def without_token(path: str) -> tuple[str, str | None]:
+    """A path without the token segment at its beginning, and that segment as it was sent, None if there is none."""
+    segment = _TOKEN_SEGMENT.match(path)
+    return (path, None) if segment is None else (path[segment.end() :] or "/", segment[1])
 
 
 def _path(scope: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llm_cache.proxy.incoming import TARGET
+from llm_cache.proxy.refusal import Refusal, early_reply
 from llm_cache.proxy.shortcut import MOST_REQUEST, WHOLE
 
 if TYPE_CHECKING:
@@ -18,10 +19,8 @@ if TYPE_CHECKING:
 
 SILENCE_S = 60.0
 """How long a client may be silent in the middle of a request."""
-_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: 51\r\nconnection: close\r\n\r\nThe request's head is over proxy_max_header_kb here."
-)
+HEAD_S = 60.0
+"""How long a head may take, however often a few bytes of it come."""
 
 
 class Connection(HttpToolsProtocol):
@@ -37,6 +36,7 @@ class Connection(HttpToolsProtocol):
         self._head_began = False
         self._refused = False
         self._head_bytes = 0
+        self._head_until = 0.0
         self._piece = 0
         self._seen = 0
         self._silence: asyncio.TimerHandle | None = None
@@ -128,32 +128,43 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += 0 if self._head_began else len(data)
             self._head_began = False
             if self._head_bytes > self.header_bytes:
-                self._refuse()
+                self._refuse(self._too_large())
                 return
         if self._in_request:
             self._listen()
 
     def send_400_response(self, msg: str) -> None:
         if not self._refused:
-            super().send_400_response(msg)
+            self._refuse(
+                Refusal(400, "bad_request", "The request is not HTTP that could be understood in one way only.")
+            )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._begun += 1
         self._in_head = self._in_request = self._head_began = True
         self._head_bytes = 0
+        self._head_until = self.loop.time() + HEAD_S
         self._seen = self._piece
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         # Nearly every head comes with fewer bytes, whatever else came with it, and need not be counted.
         if self._seen > self.header_bytes and self._fields() > self.header_bytes:
-            self._refuse()
+            self._refuse(self._too_large())
             raise ValueError("the head is too large")
+        self._in_head = False
         if not self.url.startswith(b"/"):
             # uvicorn would use the path of a whole URL, as if its host had not been there.
             cast("dict[str, Any]", self.scope)[TARGET] = self.url.decode("latin-1")
         super().on_headers_complete()
+
+    def _too_large(self) -> Refusal:
+        return Refusal(
+            431,
+            "head_too_large",
+            f"The request's head is over {self.header_bytes / 1024:g} KB, which proxy_max_header_kb"
+            " (LLMCACHE_PROXY_MAX_HEADER_KB) allows.",
+        )
 
     def _fields(self) -> int:
         """How many bytes the target and the header fields take."""
@@ -164,7 +175,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
 
     def _listen(self) -> None:
-        self._silence = self.loop.call_later(SILENCE_S, self._heard_nothing)
+        wait_s = min(SILENCE_S, self._head_until - self.loop.time()) if self._in_head else SILENCE_S
+        self._silence = self.loop.call_later(wait_s, self._heard_nothing)
 
     def _stop_listening(self) -> None:
         if self._silence is not None:
@@ -178,10 +190,18 @@ class Connection(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self.transport.close()
 
-    def _refuse(self) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         self._refused = True
-        if not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
+        cycle: RequestResponseCycle | None = self.cycle
+        # What is written while the one before is being answered would be taken for a part of that answer.
+        alone = cycle is None or cycle.response_complete
+        if not alone and self._in_request and not self._in_head:
+            alone = cycle is not None and not cycle.response_started  # it is this one's body that is wrong
+        if not alone:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            target = getattr(self, "url", b"")  # nothing has begun yet if not even a method was understood
+            self.transport.write(early_reply(target, getattr(self, "headers", ()), refusal))
             self.transport.close()
 
 

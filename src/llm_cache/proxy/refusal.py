@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from http import HTTPStatus
+
 from llm_cache.providers.errors import error_body
-from llm_cache.providers.upstreams import detect
-from llm_cache.proxy.incoming import Incoming, Raw
+from llm_cache.providers.upstreams import BUILT_IN, detect, route
+from llm_cache.proxy.incoming import Incoming, Raw, without_token
 
 
 class Refusal(Exception):
@@ -49,6 +52,23 @@ class Refusal(Exception):
         if self.miss:
             headers.append((b"x-llm-cache", b"miss"))
         return headers, body
+
+
+def early_reply(url: bytes, headers: Iterable[Raw], refusal: Refusal) -> bytes:
+    """A whole reply to a request that was never taken apart, on a connection that ends with it.
+
+    Args:
+        url: its target, perhaps cut short.
+        headers: those of its fields that have been read.
+        refusal: what to say.
+    """
+    named = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    path, _, query = url.decode("latin-1").partition("?")
+    style = "anthropic" if any(name == "anthropic-version" for name, _ in named) else ""
+    fields, body = refusal.reply(style or route(without_token(path)[0], query, named, BUILT_IN)[0])
+    head = b"".join([b"%b: %b\r\n" % pair for pair in (*fields, (b"connection", b"close"))])
+    phrase = HTTPStatus(refusal.status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (refusal.status, phrase, head, body)
 
 
 def style_of(incoming: Incoming, upstream: str | None) -> str:

@@ -14,6 +14,7 @@ from llm_cache.proxy.incoming import Incoming
 from llm_cache.proxy.refusal import Refusal
 
 _MOST_JOINED = 2000
+_SIGNED = b"AWS4-HMAC-SHA256"
 _TOKEN = re.compile(r"/+(?:~|%7[eE])")
 # What may follow two slashes, which clients with a base URL that ends in `/` write. Anything else could be meant as the
 # authority of another server (RFC 3986, 4.2).
@@ -72,6 +73,15 @@ class Routes:
             first = path[1:].partition("/")[0]
             if first not in self._names and not _STARTS.fullmatch(first):
                 raise Refusal(400, "bad_target", "The request's path may not begin with two slashes.")
+        if any(name == b"authorization" and value.startswith(_SIGNED) for name, value in incoming.credentials) or (
+            "X-Amz-Signature=" in incoming.query
+        ):
+            raise Refusal(
+                400,
+                "signed_for_another_host",
+                "The request is signed for AWS (SigV4), and such a signature holds only for the host it was made for:"
+                " use a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK), which passes, or cache the calls in the program.",
+            )
         name, path = route(path, incoming.query, incoming.headers, self._names)
         base = base_of(name, path, self._configured.get(name))
         if base is None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import re
 from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
-from llm_cache.proxy.incoming import Incoming
+from llm_cache.proxy.incoming import Incoming, without_token
 from llm_cache.proxy.refusal import Refusal
 
 ADMIN = "admin"
 """The name of the token that opens the pages which show entries, where there are several tokens."""
-_SEGMENT = re.compile(r"/+(?:~|%7[eE])([^/]*)")
 
 
 class Tokens:
@@ -38,11 +36,10 @@ class Tokens:
         if not self._secrets:
             return ""
         presented = list(incoming.tokens)
-        segment = _SEGMENT.match(incoming.path)
+        # Taken away before anybody looks whether it is right: it must not be logged either way.
+        incoming.path, segment = without_token(incoming.path)
         if segment is not None:
-            # Taken away before anybody looks whether it is right: it must not be logged either way.
-            incoming.path = incoming.path[segment.end() :] or "/"
-            presented.append(unquote_to_bytes(segment[1]))
+            presented.append(unquote_to_bytes(segment))
         names = {self._name_of(each) for each in presented}
         if len(names) == 1 and (name := names.pop()):
             return name

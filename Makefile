@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-slow check docs bench format lock clean environment
+.PHONY: help serve demo test test-slow check reference docs bench format lock clean environment
 
 help: ## This list.
 	@echo 'make TARGET [ARGS="..."]'
@@ -41,6 +41,9 @@ test-slow: environment ## Crash rounds, soaks, old SDKs, lowest versions, and ev
 
 check: environment ## The gates: format, lint, types, layers, and the house rules in tools/.
 	@$(BIN)/python tools/check.py
+
+reference: environment ## Writes the reference pages that follow from the code: commands, settings, errors.
+	@$(BIN)/python tools/make_reference.py
 
 docs: ## The documentation, in build/docs: open build/docs/index.html. A warning is an error.
 	@$(PYTHON) tools/environment.py .venvs/docs requirements/docs.txt

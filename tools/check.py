@@ -17,6 +17,7 @@ GATES: dict[str, tuple[str, ...]] = {
     "imports": (sys.executable, "tools/check_imports.py"),
     "files": (sys.executable, "tools/check_files.py"),
     "surface": (sys.executable, "tools/check_surface.py"),
+    "reference": (sys.executable, "tools/make_reference.py", "--check"),
     "traces": (sys.executable, "tools/check_traces.py"),
     "locks": (sys.executable, "tools/check_locks.py"),
 }

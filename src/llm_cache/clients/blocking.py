@@ -54,15 +54,15 @@ class Answer:
     mine: Fetched | None
 
 
-def asked(method: str | None, url: str | None, headers: Any, body: Any) -> Request | None:
-    """The request as the core sees it, or None if it is no call of a model or cannot be read without harm."""
-    if method != "POST" or url is None or not possible(url):
-        return None
-    if isinstance(body, str):
-        body = body.encode()
-    if not isinstance(body, (bytes, bytearray)):
-        return None
-    return Request(method, url, pairs(headers), bytes(body))
+def asked(method: str | None, url: str | None, headers: Any, body: Any) -> Request:
+    """The request as the core sees it: without a body if it is no call of a model, or cannot be read without harm."""
+    method, url = method or "", url or ""
+    if method == "POST" and possible(url):
+        if isinstance(body, str):
+            body = body.encode()
+        if isinstance(body, (bytes, bytearray)):
+            return Request(method, url, pairs(headers), bytes(body))
+    return Request(method, url)
 
 
 def pairs(headers: Any) -> Headers:

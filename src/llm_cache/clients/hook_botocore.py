@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 def send(face: Face | None, inner: Callable[[Any], Any], request: Any) -> Any:
     """Answer a prepared request of botocore, from the cache or with `inner`."""
-    call = None if face is None else asked(request.method, request.url, request.headers, request.body)
-    if face is None or call is None:
+    if face is None:
         return inner(request)
 
     def fetch() -> Fetched:
@@ -24,7 +23,7 @@ def send(face: Face | None, inner: Callable[[Any], Any], request: Any) -> Any:
         content = None if request.stream_output else response.content
         return Fetched(response, response.status_code, pairs(response.headers), response.raw, content)
 
-    found = answer(face, call, fetch)
+    found = answer(face, asked(request.method, request.url, request.headers, request.body), fetch)
     if found is None:
         return inner(request)
     from botocore.awsrequest import AWSResponse  # type: ignore[import-untyped]

@@ -35,14 +35,14 @@ def _adapters() -> tuple[Any, Any]:
 
         def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
             face: Face | None = self.switch.serving()
-            call = None if face is None else asked(request.method, request.url, request.headers, request.body)
-            if face is None or call is None:
+            if face is None:
                 return self.inner.send(request, *args, **kwargs)
 
             def fetch() -> Fetched:
                 response = self.inner.send(request, *args, **kwargs)
                 return Fetched(response, response.status_code, pairs(response.headers), response.raw)
 
+            call = asked(request.method, request.url, request.headers, request.body)
             found = answer(face, call, fetch)
             if found is None:
                 return self.inner.send(request, *args, **kwargs)

@@ -26,6 +26,7 @@ _KEPT = frozenset(
         "server-timing",
         "x-amzn-requestid",
         "x-envoy-upstream-service-time",
+        "x-ms-request-id",
         "x-processing-time",
         "x-request-id",
         "x-response-time",

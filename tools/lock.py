@@ -16,6 +16,8 @@ LOCKS = {
     "lowest": ("pyproject.toml", "--group", "dev", "--resolution", "lowest-direct"),
     "sdk-openai2": ("pyproject.toml", "--group", "sdk-openai2"),
     "sdk-openai1": ("pyproject.toml", "--group", "sdk-openai1"),
+    "sdk-frameworks": ("pyproject.toml", "--group", "sdk-frameworks"),
+    "sdk-frameworks2": ("pyproject.toml", "--group", "sdk-frameworks2"),
     "docs": ("--group", "docs"),
     "uv": ("--group", "uv"),
 }

@@ -1,12 +1,20 @@
-"""Real SDKs against the fake upstream. Runs in several environments, each with other majors of the SDKs."""
+"""Real SDKs against the fake upstream. Runs in several environments, each with other majors of the SDKs.
+
+With LLMCACHE_COMPATIBILITY it writes what became of each cell of the compatibility table into the file of that name.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_cache import LLMCache
+
+_cells: dict[str, dict[str, Any]] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,6 +23,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker("sdk")
+            for mark in item.iter_markers("cell"):
+                item.user_properties.append(("cell", [*mark.args, mark.kwargs.get("no")]))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A cell is what all of its tests say; one that was skipped says nothing."""
+    if report.outcome == "failed" or (report.when == "call" and report.outcome == "passed"):
+        for name, value in report.user_properties:
+            if name == "cell":
+                row, column, no = value
+                before = _cells.setdefault(row, {}).get(column)
+                _cells[row][column] = "FAILED" if "FAILED" in {before, report.outcome.upper()} else no or "works"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where there are workers, they have told it all to the one who writes."""
+    path = os.environ.get("LLMCACHE_COMPATIBILITY")
+    if path and not hasattr(session.config, "workerinput"):
+        Path(path).write_text(json.dumps(_cells, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @pytest.fixture

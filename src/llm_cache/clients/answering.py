@@ -21,7 +21,7 @@ from llm_cache.clients.results import (
     is_items,
     relayed,
 )
-from llm_cache.clients.sdk_replay import FILE
+from llm_cache.clients.sdk_replay import ASYNC, FILE, SYNC
 from llm_cache.clients.sdk_streams import AsyncFileReply, AsyncSdkReply, FileReply, SdkReply, Unknown, kind_of
 from llm_cache.clients.values import Unkeepable, decoded
 from llm_cache.core.plan import Pass, Replay
@@ -92,7 +92,7 @@ def _reply(value: Any) -> Any:
         return Items(value)
     kind = kind_of(value)
     try:
-        if kind is not None and kind[1] == "Stream":
+        if kind is not None and kind[1] in SYNC:
             return SdkReply(value)
         if kind is not None and kind[1] == FILE:
             return FileReply(value)
@@ -203,7 +203,7 @@ def _areply(value: Any) -> Any:
         return AsyncItems(value)
     kind = kind_of(value)
     try:
-        if kind is not None and kind[1] == "AsyncStream":
+        if kind is not None and kind[1] in ASYNC:
             return AsyncSdkReply(value)
         if kind is not None and kind[1] == FILE:
             return AsyncFileReply(value)

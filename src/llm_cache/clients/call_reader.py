@@ -105,7 +105,7 @@ def stream_reader(parameters: dict[str, str]) -> Reader:
     if make is None:
         raise ValueError(f"the endpoint {parameters.get('path')!r} is unknown")
     count = parameters.get("n", "1")
-    head = Head(200, (("content-type", "text/event-stream"),))
+    head = Head(200, (("content-type", parameters.get("type") or "text/event-stream"),))
     return make(head, stream=True, count=int(count) if count.isdigit() else 1)
 
 

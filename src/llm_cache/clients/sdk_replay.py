@@ -18,11 +18,24 @@ from llm_cache.clients.sdk_bodies import async_body_of, body_of
 from llm_cache.core.model import Head
 from llm_cache.errors import FormatError
 
-SDKS = ("openai", "anthropic", "groq", "together")
-"""Packages that one generator writes, so that their streams are alike: `_streaming.Stream` and `AsyncStream`."""
 FILE = "HttpxBinaryResponseContent"
-HOMES = {"Stream": "_streaming", "AsyncStream": "_streaming", FILE: "_legacy_response"}
-"""The classes, by the modules that define them; where they say they are from differs."""
+_ALIKE: dict[str, tuple[str, ...]] = {
+    "Stream": ("_streaming",),
+    "AsyncStream": ("_streaming",),
+    FILE: ("_legacy_response",),
+}
+_EVENTS = ("client.utils.eventstreaming", "utils.eventstreaming")
+HOMES: dict[str, dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("openai", "anthropic", "groq", "together"), _ALIKE),
+    "mistralai": {"EventStream": _EVENTS, "EventStreamAsync": _EVENTS},
+}
+"""The classes of each SDK, by the modules that define them; where they say they are from differs.
+
+One generator writes the first four, so that their streams are alike.
+"""
+SYNC, ASYNC = frozenset({"Stream", "EventStream"}), frozenset({"AsyncStream", "EventStreamAsync"})
+AWS = "AWSEventStreamDecoder"
+"""What anthropic's clients of Bedrock read their streams with."""
 ANYTHING = "builtins:object"
 """The type of items that are not made into models."""
 _ITEM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
@@ -30,9 +43,12 @@ _ITEM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 def class_named(sdk: str, name: str) -> type | None:
     """A class of `HOMES`, if the SDK is loaded and has it."""
-    module = sys.modules.get(f"{sdk}.{HOMES[name]}")
-    found = None if module is None else vars(module).get(name)
-    return found if isinstance(found, type) else None
+    for home in HOMES[sdk][name]:
+        module = sys.modules.get(f"{sdk}.{home}")
+        found = None if module is None else vars(module).get(name)
+        if isinstance(found, type):
+            return found
+    return None
 
 
 class Maker:
@@ -50,17 +66,17 @@ class Maker:
         self._parameters = parameters
         self._head = head
         sdk, name = parameters.get("sdk", ""), parameters.get("class", "")
-        if sdk not in SDKS or name not in HOMES:
+        if name not in HOMES.get(sdk, {}):
             raise FormatError(f"a stored stream is of {sdk}.{name}, which is unknown here")
         self._class: Any = class_named(sdk, name)
         try:
             self._library = _library_of_sdk(sdk)
-            self._client = None if name == FILE else _stand_in(sdk)
+            self._client = None if name == FILE or sdk == "mistralai" else _stand_in(sdk)
         except (KeyError, AttributeError):
             self._class = None
         if self._class is None:
             raise FormatError(f"a stored stream is of {sdk}.{name}, which is not loaded in this process")
-        self.is_async = name == "AsyncStream"
+        self.is_async = name in ASYNC
         self._item = None if name == FILE else _item_named(sdk, parameters.get("item", ""))
 
     def stream(self, source: Any) -> Any:
@@ -68,7 +84,13 @@ class Maker:
         body = (async_body_of if self.is_async else body_of)(self._library)
         request = self._request()
         response = self._response(stream=body(source, request, None), request=request)
-        return self._class(cast_to=self._item, response=response, client=self._client)
+        if self._client is None:
+            unmarshal = _unmarshal()
+            return self._class(response, lambda raw: unmarshal(raw, self._item), sentinel="[DONE]")
+        made = self._class(cast_to=self._item, response=response, client=self._client)
+        if self._parameters.get("decoder") == AWS:
+            made._decoder = _aws_decoder(self._parameters["sdk"])
+        return made
 
     def file(self, content: bytes) -> Any:
         """A file object with this content."""
@@ -92,8 +114,27 @@ class Maker:
 
 def _library_of_sdk(sdk: str) -> Any:
     """The HTTP library that an SDK stands on: httpx2, or httpx."""
-    loaded = vars(sys.modules[f"{sdk}._base_client"])
+    home = mistral_root() + _EVENTS[1] if sdk == "mistralai" else f"{sdk}._base_client"
+    loaded = vars(sys.modules[home])
     return loaded["httpx2"] if "httpx2" in loaded else loaded["httpx"]
+
+
+def mistral_root() -> str:
+    """Where the modules of mistralai are: since its version 2 they have a package of their own."""
+    return "mistralai.client." if "mistralai.client.utils" in sys.modules else "mistralai."
+
+
+def _unmarshal() -> Any:
+    return vars(sys.modules[f"{mistral_root()}utils.serializers"])["unmarshal_json"]
+
+
+def _aws_decoder(sdk: str) -> Any:
+    name = f"{sdk}.lib.bedrock._stream_decoder"
+    try:
+        # A module of a package that is loaded; it wants botocore, as the client of the recording did.
+        return vars(importlib.import_module(name))[AWS]()
+    except (ImportError, KeyError) as error:
+        raise FormatError(f"a stored stream is read with {name}, which cannot be loaded: {error}") from None
 
 
 @cache
@@ -114,7 +155,7 @@ def _item_named(sdk: str, name: str) -> Any:
     if name == ANYTHING:
         return object
     module, _, attribute = name.partition(":")
-    if not _ITEM.fullmatch(name) or not f"{module}.".startswith(f"{sdk}.types."):
+    if not _ITEM.fullmatch(name) or not f"{module}.".startswith(f"{types_of(sdk)}."):
         raise FormatError(f"a stored stream names {name!r}, which is no type of {sdk}")
     loaded = sys.modules.get(module)
     if loaded is None:
@@ -127,6 +168,11 @@ def _item_named(sdk: str, name: str) -> Any:
     if not _is_models(found):
         raise FormatError(f"a stored stream names {name!r}, which is no type of {sdk}")
     return found
+
+
+def types_of(sdk: str) -> str:
+    """The package of an SDK's types."""
+    return f"{mistral_root()}models" if sdk == "mistralai" else f"{sdk}.types"
 
 
 def _is_models(item: Any) -> bool:

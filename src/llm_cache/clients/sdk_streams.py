@@ -12,7 +12,7 @@ from typing import Any
 
 from llm_cache.clients.call_reader import BINARY, STREAM, head_of, stream_reader
 from llm_cache.clients.sdk_bodies import async_body_of, body_of
-from llm_cache.clients.sdk_replay import ANYTHING, FILE, HOMES, SDKS, class_named
+from llm_cache.clients.sdk_replay import ANYTHING, AWS, FILE, HOMES, class_named, types_of
 from llm_cache.core.model import Head, Headers, Request
 from llm_cache.core.signature import loads
 from llm_cache.providers.registry import recognise
@@ -26,7 +26,7 @@ def kind_of(value: object) -> tuple[str, str] | None:
     """The SDK and the class of a stream or a file, or None if it is neither."""
     cls = type(value)
     sdk = cls.__module__.partition(".")[0]
-    if sdk in SDKS and cls.__name__ in HOMES and class_named(sdk, cls.__name__) is cls:
+    if cls.__name__ in HOMES.get(sdk, {}) and class_named(sdk, cls.__name__) is cls:
         return sdk, cls.__name__
     return None
 
@@ -65,7 +65,12 @@ def described(value: Any) -> Head:
     if getattr(getattr(value, "_options", None), "synthesize_event_and_data", None):
         raise Unknown("its events are put together in a way of their own")
     parameters["path"], parameters["model"] = endpoint.path, endpoint.model
-    parameters["item"] = _name_of(sdk, value._cast_to)
+    parameters["item"] = _completions(endpoint.path) if sdk == "mistralai" else _name_of(sdk, value._cast_to)
+    decoder = type(getattr(value, "_decoder", None)).__name__
+    if decoder == AWS:
+        parameters["decoder"] = decoder
+    elif decoder not in {"SSEDecoder", "NoneType"}:
+        raise Unknown(f"it is read with a {decoder}, which is unknown here")
     if isinstance(body, dict) and type(body.get("n")) is int:
         parameters["n"] = str(body["n"])
     stream_reader(parameters)
@@ -83,6 +88,13 @@ def _content(request: Any) -> bytes:
     except Exception:
         # A body that was streamed out is not there any more.
         return b""
+
+
+def _completions(path: str) -> str:
+    """The type of the items of mistralai's streams, which keep it to themselves."""
+    if not path.endswith(("/chat/completions", "/fim/completions", "/agents/completions")):
+        raise Unknown(f"the type of its items is unknown: it comes from {path}")
+    return f"{types_of('mistralai')}.completionevent:CompletionEvent"
 
 
 def _name_of(sdk: str, item: Any) -> str:

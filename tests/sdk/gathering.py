@@ -86,6 +86,9 @@ def close(client: Any) -> None:
 
 async def aclose(client: Any) -> None:
     """The same for an event loop."""
+    if hasattr(client, "aio"):
+        await client.aio.aclose()
+        return
     for place in places(client):
         if library_of(place.target) and hasattr(place.target, "aclose"):
             await place.target.aclose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict
+from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +29,7 @@ _KINDS = frozenset({"http", "value", "call"})
 _LATEST = 253_402_300_800.0
 """The year 10000, beyond which no time can be shown."""
 _MOST = 2**62
+_USAGE = tuple(field.name for field in fields(Usage))
 
 
 class _Asked(msgspec.Struct):
@@ -102,7 +103,7 @@ def record_of(entry: Entry, asked: Request | None, view: object, text: str | Non
         "stream": entry.stream,
         "status": entry.status,
         "answered_model": entry.answered_model,
-        "usage": None if entry.usage is None else asdict(entry.usage),
+        "usage": None if entry.usage is None else {name: getattr(entry.usage, name) for name in _USAGE},
         "request": request,
         "response": response,
         "text": text,
@@ -189,7 +190,8 @@ def _check(line: Line) -> None:
             raise FormatError(f"its {name} is {value:g}, which is no such time")
     if not 0 <= line.hits < _MOST:
         raise FormatError(f"it has {line.hits} hits")
-    for name, count in asdict(line.usage).items() if line.usage else ():
+    for name in _USAGE if line.usage else ():
+        count = getattr(line.usage, name)
         if count is not None and not 0 <= count < _MOST:
             raise FormatError(f"its {name} are {count}")
     if line.cost_usd is not None:

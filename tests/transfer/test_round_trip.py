@@ -23,8 +23,18 @@ def other():
         yield made
 
 
+@pytest.fixture(params=["memory", "redis"])
+def another_kind(request):
+    if request.param == "memory":
+        yield request.getfixturevalue("other")
+        return
+    with LLMCache(database_url=request.getfixturevalue("redis_server").url, read_timeout_ms=5000) as made:
+        yield made
+
+
 @pytest.mark.parametrize("array", [False, True])
-def test_export_import_export_gives_the_same_bytes_on_another_store(filled, other, tmp_path, array):
+def test_export_import_export_gives_the_same_bytes_on_another_store(filled, another_kind, tmp_path, array):
+    other = another_kind
     first = exported(filled, array=array)
     file = tmp_path / "dump"
     file.write_bytes(first)

@@ -40,7 +40,7 @@ _SHAPED = {
     "max_tokens_to_sample": 1,
     "model": "m",
     **dict.fromkeys(("message", "query", "documents", "texts", "inputs", "text", "tokens"), ""),
-    **dict.fromkeys(("contents", "content", "requests", "instances"), ""),
+    **dict.fromkeys(("contents", "content", "requests", "instances", "file", "image"), ""),
 }
 
 
@@ -53,7 +53,9 @@ def endpoint_at(url: str) -> Endpoint:
 
 def signature_of(request: Request, policy: Policy | None = None) -> Signature:
     """The signature that the cache makes of a request."""
-    return sign(request, loads(request.body), endpoint_at(request.url), policy or Policy())
+    return sign(
+        request, loads(request.body, request.header("content-type") or ""), endpoint_at(request.url), policy or Policy()
+    )
 
 
 def key_of(request: Request, policy: Policy | None = None) -> str:

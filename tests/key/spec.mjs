@@ -145,9 +145,47 @@ function block(value, level) {
   return made;
 }
 
+// --- forms -------------------------------------------------------------------------------------------------------
+
+function partsOf(bytes, type) {
+  const text = bytes.toString("latin1");
+  const said = /^multipart\/form-data\s*;\s*boundary=(?:"([^"\\]{1,70})"|([^\s";,]{1,70}))$/i.exec(type.trim());
+  const boundary = type ? (said?.[1] ?? said?.[2]) : /^--([^\r\n]{1,70})\r\n/.exec(text)?.[1];
+  if (!boundary) return null;
+  const pieces = `\r\n${text}`.split(`\r\n--${boundary}`);
+  if (pieces.shift() !== "" || !["--", "--\r\n"].includes(pieces.pop()) || pieces.length > 1000) return null;
+  return pieces.map((piece) => {
+    const end = piece.indexOf("\r\n\r\n");
+    if (end < 0 || end > 4096 || !piece.startsWith("\r\n")) return null;
+    const found = new Map();
+    for (const line of Buffer.from(piece.slice(2, Math.max(2, end)), "latin1").toString("utf8").split("\r\n")) {
+      const name = line.split(":", 1)[0].toLowerCase();
+      if (!line.includes(":") || found.has(name) || /[\r\n]/.test(line)) return null;
+      if (name !== "content-length") found.set(name, line.slice(line.indexOf(":") + 1).replace(/^[ \t]+|[ \t]+$/g, ""));
+    }
+    const disposition = found.get("content-disposition") ?? "";
+    const named = [...disposition.matchAll(/;\s*([^\s=;]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))/g)];
+    const fields = new Map(named.map(([, name, quoted, bare]) => [name.toLowerCase(), quoted ?? bare]));
+    const others = [...found.keys()].filter((name) => !["content-disposition", "content-type"].includes(name));
+    if (!/^form-data\s*;/i.test(disposition) || others.length || !fields.has("name")) return null;
+    if (fields.size < named.length || [...fields.keys()].some((name) => !["name", "filename"].includes(name))) return null;
+    const data = Buffer.from(piece.slice(end + 4), "latin1");
+    return [fields.get("name"), fields.get("filename") ?? null, found.get("content-type") ?? null, data];
+  });
+}
+
+function countedParts(parts, ignored) {
+  const left = [...LEFT_OUT, ...ignored].filter((name) => name !== "stream");
+  return parts
+    .filter(([name, , , data]) => !left.includes(name) && !(name === "stream" && data.toString("latin1") === "false"))
+    .sort(([one], [other]) => byCodePoint(one, other))
+    .map(([name, filename, type, data]) => [name, filename, type, sha256(data)]);
+}
+
 // --- endpoint, upstream, query, headers --------------------------------------------------------------------------
 
-const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/generations", "/embeddings", "/moderations", "/audio/speech"];
+const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/generations", "/embeddings", "/moderations", "/audio/speech"]
+  .concat(["/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations", "/responses/input_tokens"]);
 const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete", "/rerank"];
 const VERSION = String.raw`(/v[0-9]+((alpha|beta)[0-9]*)?)?(/projects/[^/]+/locations/[^/]+)?`;
 const METHODS = "generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict|countTokens|computeTokens";
@@ -264,6 +302,12 @@ function documentOf(asked) {
   members.set("kind", "http").set("endpoint", place.endpoint).set("upstream", place.upstream);
   members.set("query", place.query).set("headers", semantic(asked.get("headers")));
   const body = asked.has("body") ? Buffer.from(asked.get("body")) : Buffer.from(asked.get("body_base64"), "base64");
+  if (body.subarray(0, 2).toString("latin1") === "--") {
+    const type = asked.get("headers").find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? "";
+    const parts = partsOf(body, type);
+    if (!parts || parts.includes(null)) throw new NotCanonical("no form");
+    return members.set("body_parts", countedParts(parts, ignored));
+  }
   try {
     return members.set("body", counted(parse(body), place.ending, ignored));
   } catch (error) {

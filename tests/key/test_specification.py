@@ -88,6 +88,7 @@ ENDINGS = (
     "embeddings",
     "moderations",
     "audio/speech",
+    *("images/edits", "images/variations", "audio/transcriptions", "audio/translations", "responses/input_tokens"),
     "images/generations",
     "messages",
     "messages/count_tokens",
@@ -176,12 +177,55 @@ QUERIES = (
 @needs_node
 def test_addresses_have_one_key_in_both():
     urls = [f"{SERVERS[0]}/v1/{ending}{query}" for ending in ENDINGS for query in QUERIES]
-    urls += [f"{server}{before}/{ending}" for server in SERVERS for before in BEFORE for ending in ENDINGS[:9:8]]
+    urls += [
+        f"{server}{before}/{ending}"
+        for server in SERVERS
+        for before in BEFORE
+        for ending in ("chat/completions", "messages")
+    ]
     urls += [f"{SERVERS[0]}{before}/{ending}" for before in BEFORE for ending in ENDINGS]
     requests = [Request("POST", url, (), b"{}") for url in urls]
     for request, found in zip(requests, computed([described(each) for each in requests]), strict=True):
         assert found == (signature_of(request).key, signature_of(request).document.decode()), request.url
     print(f"\n{len(urls)} addresses have one key in both implementations")
+
+
+FORM = (
+    b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.mp3"\r\n'
+    b"Content-Type: audio/mpeg\r\n\r\n\x00\xff\r\n\r\n"
+    b"--B--\r\n"
+)
+
+
+@needs_node
+def test_forms_have_one_key_in_both():
+    url = "https://api.openai.com/v1/audio/transcriptions"
+    kind = "multipart/form-data; boundary=B"
+    changes = [
+        (b"", b""),
+        (b"whisper-1", b""),
+        (b'"model"', b"model"),
+        (b'"model"', b'"user"'),
+        (b'"model"\r\n\r\nwhisper-1', b'"stream"\r\n\r\nfalse'),
+        (b'"model"\r\n\r\nwhisper-1', b'"stream"\r\n\r\ntrue'),
+        (b'"a.mp3"', b'"caf\xc3\xa9 \\"x\\" %22;y.mp3"'),
+        (b"form-data; name", b"FORM-DATA ;NAME"),
+        (b"Content-Type: audio/mpeg\r\n", b"Content-Length: 4\r\n"),
+        (b"--B--\r\n", b"--B--"),
+        (b'"file"', b'"model"'),
+    ]
+    bodies = [(FORM.replace(*change), kind) for change in changes]
+    bodies += [(FORM.replace(b"--B", b"--long--one"), 'Multipart/Form-Data ; boundary="long--one"'), (FORM, "")]
+    requests = [Request("POST", url, (("content-type", told),) if told else (), body) for body, told in bodies]
+    keys = []
+    for request, found in zip(requests, computed([described(each) for each in requests]), strict=True):
+        signature = signature_of(request)
+        assert found == (signature.key, signature.document.decode()), request.body
+        keys.append(signature.key)
+    assert keys[0] == keys[-1] == keys[-2] == keys[2] == keys[7] == keys[9]
+    assert keys[3] == keys[4]
+    assert len(set(keys)) == len(keys) - 6
 
 
 @needs_node

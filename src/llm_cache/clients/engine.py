@@ -122,7 +122,7 @@ class Engine:
         """What is known of an HTTP request before it is decided. `kind` is the SDK's, if known."""
         if not policy.reads and not policy.writes:
             return Ask(request, policy, None, None)
-        body = loads(request.body)
+        body = loads(request.body, request.header("content-type") or "")
         endpoint = recognise(request, body.value, kind=kind)
         if endpoint is None:
             return Ask(request, policy, None, None)

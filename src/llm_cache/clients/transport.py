@@ -61,7 +61,7 @@ class Face:
         if request.method != "POST" or not possible(str(request.url)):
             return False
         headers = request.headers
-        if not readable(headers.get("content-type", "")):
+        if not readable(headers.get("content-type", ""), str(request.url)):
             return False
         return int(headers.get("content-length") or 0) <= _LARGEST_BODY
 

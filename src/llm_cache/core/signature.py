@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from llm_cache.core import canonical
+from llm_cache.core.multipart import Part, parts_of
 
 if TYPE_CHECKING:
     from llm_cache.core.model import Endpoint, Headers, Request
@@ -53,17 +54,25 @@ class Signature:
 class Body:
     """A request's body, parsed once for everyone who looks at it.
 
-    `value` is None if it is not JSON; `exact` tells whether every reader would understand it in
-    the same way, else it counts by its bytes.
+    `value` is None if it is neither JSON nor a form; `exact` tells whether every reader would
+    understand it in the same way, else it counts by its bytes. A form has `parts`, and a value that
+    shows it as an object.
     """
 
     text: bytes
     value: object
     exact: bool
+    parts: tuple[Part, ...] | None = None
 
 
-def loads(text: bytes) -> Body:
-    """Parse a body, forgiving what `canonical.parse` refuses so that its shape can be seen."""
+def loads(text: bytes, content_type: str = "") -> Body:
+    """Parse a body, forgiving what `canonical.parse` refuses so that its shape can be seen.
+
+    `content_type` is what was sent with it; only a form's matters.
+    """
+    if text.startswith(b"--"):  # as no JSON does
+        parts = parts_of(text, content_type)
+        return Body(text, None if parts is None else _shown(parts), exact=parts is not None, parts=parts)
     try:
         return Body(text, canonical.parse(text), exact=True)
     except canonical.NotCanonical:
@@ -86,6 +95,8 @@ def sign(request: Request, body: Body, endpoint: Endpoint, policy: Policy) -> Si
         policy.scope,
         policy.sample,
     )
+    if body.parts is not None:
+        return _signature(b"body_parts", canonical.write(_counted_parts(body.parts, endpoint, policy)), rest)
     if body.exact:
         try:
             counted = canonical.write(_counted(body.value, endpoint, policy))
@@ -164,6 +175,37 @@ def _counted(value: object, endpoint: Endpoint, policy: Policy) -> object:
         if name not in left_out and not (name == "stream" and member is False and not endpoint.stream_counts)
     }
     return counted if endpoint.unmark is None else endpoint.unmark(counted)
+
+
+def _counted_parts(parts: tuple[Part, ...], endpoint: Endpoint, policy: Policy) -> list[list[str | None]]:
+    """The parts of a form that can change the answer. Parts of one name keep their order: it may matter."""
+    left_out = (endpoint.outside | policy.ignore_fields) - {"stream"}
+    return [
+        [part.name, part.filename, part.content_type, hashlib.sha256(part.data).hexdigest()]
+        for part in sorted(parts, key=lambda part: part.name)
+        if part.name not in left_out and not (part.name == "stream" and part.data == b"false")
+    ]
+
+
+def _shown(parts: tuple[Part, ...]) -> dict[str, object]:
+    """A form as an object: its texts by their names, and of its files what identifies them."""
+    shown: dict[str, object] = {}
+    for part in parts:
+        value: object
+        try:
+            value = part.data.decode() if part.filename is None else None
+        except UnicodeDecodeError:
+            value = None
+        if value is None:
+            digest = hashlib.sha256(part.data).hexdigest()
+            value = {"filename": part.filename, "size": len(part.data), "sha256": digest}
+        elif part.name == "stream":
+            value = {"true": True, "false": False}.get(part.data.decode(), value)
+        if part.name in shown:
+            before = shown[part.name]
+            value = [*(before if isinstance(before, list) else [before]), value]
+        shown[part.name] = value
+    return shown
 
 
 def _semantic(headers: Headers) -> Headers:

@@ -12,13 +12,15 @@ from llm_cache.core.model import Reading, Step
 from llm_cache.core.sse import Event
 from llm_cache.providers import openai_audio, openai_chat, openai_responses
 from llm_cache.providers.format import OUTSIDE, Format, MakeReader, Match, after_v1, has, has_messages
-from llm_cache.providers.parse import Json, Malformed, mapping, model_name
+from llm_cache.providers.parse import Json, Malformed, mapping, model_name, whole
 from llm_cache.providers.reading import Told, kind_of, traits
 from llm_cache.providers.replies import Replies
 from llm_cache.providers.usage import FREE, embedding_usage, openai_usage
 
 _DEPLOYMENT = re.compile(r"(.*?)(/openai/deployments/([^/]+))")
-_IMAGE = "image_generation.completed"
+_IMAGES = frozenset({"image_generation.completed", "image_edit.completed"})
+UPLOADS = ("/audio/transcriptions", "/audio/translations", "/images/edits", "/images/variations")
+"""The endings of the endpoints that take a form with a file."""
 
 
 def _endpoint(ending: str) -> Callable[[str], Match | None]:
@@ -52,6 +54,13 @@ def _judge_moderations(body: Json) -> Reading:
     return Reading(traits=traits(empty=empty, reasons=()), model=model_name(body.get("model")), usage=FREE)
 
 
+def _judge_count(body: Json) -> Reading:
+    if "input_tokens" not in body:
+        raise Malformed
+    whole(body["input_tokens"])
+    return Reading(usage=FREE)
+
+
 def _judge_list(body: Json, where: str, fields: tuple[str, ...]) -> Reading:
     """A body whose answers are the objects of a list, each in one of these fields."""
     if not isinstance(body.get(where), list):
@@ -66,13 +75,13 @@ def _judge_list(body: Json, where: str, fields: tuple[str, ...]) -> Reading:
 
 def _ends_image(event: Event) -> Step:
     # By bytes first: an event is megabytes of base64, and most are previews.
-    if _IMAGE.encode() in event.data or event.name == _IMAGE.encode():
-        return Step.COMPLETE if kind_of(event) == _IMAGE else Step.MORE
+    if b".completed" in event.data or event.name.endswith(b".completed"):
+        return Step.COMPLETE if kind_of(event) in _IMAGES else Step.MORE
     return Step.MORE
 
 
 def _judge_image_stream(events: Sequence[Told]) -> Reading:
-    done = [data for kind, data in events if kind == _IMAGE]
+    done = [data for kind, data in events if kind in _IMAGES]
     return Reading(
         traits=traits(empty=not any(data.get("b64_json") or data.get("url") for data in done), reasons=()),
         usage=openai_usage(done[-1].get("usage")) if done else None,
@@ -88,6 +97,8 @@ def _format(
     return Format("openai", _endpoint(ending), accepts, reader, OUTSIDE, uncacheable=uncacheable)
 
 
+_IMAGE = Replies(_judge_images, _ends_image, _judge_image_stream, each=True)
+
 FORMATS = (
     _format("/chat/completions", has_messages, openai_chat.REPLIES),
     _format(
@@ -100,5 +111,10 @@ FORMATS = (
     _format("/embeddings", has("input"), Replies(_judge_embeddings)),
     _format("/audio/speech", has("input"), openai_audio.SPEECH),
     _format("/moderations", has("input"), Replies(_judge_moderations)),
-    _format("/images/generations", has("prompt"), Replies(_judge_images, _ends_image, _judge_image_stream, each=True)),
+    _format("/images/generations", has("prompt"), _IMAGE),
+    _format("/images/edits", has("image", "image[]", "images"), _IMAGE),
+    _format("/images/variations", has("image"), _IMAGE),
+    _format("/audio/transcriptions", has("file", "url"), openai_audio.TRANSCRIPT),
+    _format("/audio/translations", has("file", "url"), openai_audio.TRANSCRIPT),
+    _format("/responses/input_tokens", has("input", "previous_response_id", "instructions"), Replies(_judge_count)),
 )

@@ -16,6 +16,7 @@ from llm_cache.providers import anthropic, bedrock, cohere, google, ollama, open
 from llm_cache.providers.address import address, counting_query, normal_path
 from llm_cache.providers.compatible import vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
+from llm_cache.providers.openai import UPLOADS
 from llm_cache.providers.own import upstream_of
 from llm_cache.providers.upstreams import detect
 
@@ -94,12 +95,14 @@ def possible(url: str) -> bool:
     return bool(_places(url) if len(url) <= _MOST_URL else _places.__wrapped__(url))
 
 
-def readable(content_type: str) -> bool:
+def readable(content_type: str, url: str) -> bool:
     """Whether a body of that type may hold a call: JSON, said to be so, or by clients that say nothing or anything.
 
-    boto3 sends no type, and `curl -d` that of a form.
+    boto3 sends no type, and `curl -d` that of a form. An upload is only read where an endpoint takes one.
     """
     kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return url.partition("?")[0].endswith(UPLOADS)
     return "json" in kind or kind in _UNSAID
 
 

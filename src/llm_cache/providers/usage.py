@@ -21,8 +21,9 @@ def openai_usage(value: object) -> Usage | None:
     said = _first(told, "completion_tokens", "output_tokens")
     if asked is None and said is None:
         return None
-    asked_details = maybe(told.get("prompt_tokens_details")) or maybe(told.get("input_tokens_details"))
-    said_details = maybe(told.get("completion_tokens_details")) or maybe(told.get("output_tokens_details"))
+    # Transcriptions write the last one.
+    asked_details = _details(told, "prompt_tokens_details", "input_tokens_details", "input_token_details")
+    said_details = _details(told, "completion_tokens_details", "output_tokens_details", "output_token_details")
     cache_read = tokens(asked_details.get("cached_tokens"))
     if cache_read is None:
         # DeepSeek; Mistral; Together and Moonshot
@@ -67,6 +68,10 @@ def anthropic_usage(told: Json) -> Usage | None:
         cache_write_tokens=written,
         reasoning_tokens=tokens(maybe(told.get("output_tokens_details")).get("thinking_tokens")),
     )
+
+
+def _details(told: Json, *names: str) -> Json:
+    return next((found for name in names if (found := maybe(told.get(name)))), {})
 
 
 def _first(told: Json, *names: str) -> int | None:

@@ -208,7 +208,7 @@ class Proxy:
         """Serve the call; what was asked if it was a fresh hit."""
         incoming, route, client = known.incoming, known.route, Client(receive)
         body: bytes | None = None
-        if route.endpoint and incoming.method == "POST" and readable(incoming.content_type):
+        if route.endpoint and incoming.method == "POST" and readable(incoming.content_type, route.url):
             try:
                 body = await self._read(incoming, client)
             except Gone:

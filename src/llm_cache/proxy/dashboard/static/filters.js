@@ -24,7 +24,7 @@ export function field(name, label, chosen, attributes = {}) {
 
 // `chosen(values)` is told on submit, and at once when a select changes.
 export function form(label, controls, buttons, chosen) {
-  const made = el("form", { class: "card filters", role: "search", "aria-label": label }, controls, el("div", { class: "buttons" }, buttons));
+  const made = el("form", { class: "card filters", role: "search", "aria-label": label }, controls, buttons.length ? el("div", { class: "buttons" }, buttons) : null);
   const tell = () => chosen(Object.fromEntries([...new FormData(made)].map(([name, value]) => [name, value.trim()])));
   made.addEventListener("submit", (event) => {
     event.preventDefault();

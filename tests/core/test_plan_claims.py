@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_cache.core.effects import Claim, Claimed, Join, Landing, Lookup, Pause, Send, Tell
-from llm_cache.core.events import Hit, Missed
+from llm_cache.core.events import Hit, Joined, Missed
 from llm_cache.core.plan import Follow, Relay, Replay, answer
 from llm_cache.core.policy import Policy
 from llm_cache.testing import play
@@ -70,8 +70,8 @@ def test_who_waits_for_somebody_out_of_reach_looks_after_each_pause():
         BUSY,
         (Pause(KEY), 0.2),
         (Lookup(KEY), kept),
-        told(Hit),
-        returns=Replay,
+        Tell(Joined(WHOM, kept, kept.usage)),
+        returns=Replay(kept, joined=True),
     )
 
 

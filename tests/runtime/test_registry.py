@@ -16,6 +16,7 @@ class Paper:
     def __init__(self, domain="d", *, limit=100):
         self.domain = domain
         self.dead = False
+        self.release = None
         self.tape = Tape(limit)
         self.asked = 0
 

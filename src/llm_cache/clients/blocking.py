@@ -121,7 +121,7 @@ def answer(face: Face, request: Request, fetch: Callable[[], Fetched]) -> Answer
         call.done("miss", "offline")
         raise
     if isinstance(outcome, Replay):
-        last = call.done("stale" if outcome.stale else "hit", age_s=outcome.age_s)
+        last = call.done(outcome.status, age_s=outcome.age_s)
         head = outcome.entry.head
         return Answer(head.status, head.headers, chunks(outcome.entry), last, None)
     if isinstance(outcome, Pass):

@@ -231,7 +231,7 @@ class Call:
 
     def replayed(self, replay: Replay) -> Any:
         """What is stored: a value, a stream, or the items of a generator as one."""
-        self.done("stale" if replay.stale else "hit", age_s=replay.age_s)
+        self.done(replay.status, age_s=replay.age_s)
         return self._value if self._make is None else self._make()
 
     def _verify(self, entry: Entry) -> None:

@@ -86,6 +86,7 @@ class Engine:
             read_timeout_s=settings.read_timeout_ms / 1000,
             memory_bytes=int(settings.memory_mb * MEGABYTE),
             limit_bytes=int(settings.max_size_mb * MEGABYTE),
+            clock=clock,
         )
         self.ledger.priced = self.access.forget
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the

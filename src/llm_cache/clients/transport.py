@@ -306,7 +306,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
                 raise
             return from_miss(reply, call.last, SyncBody)
         if isinstance(outcome, Replay):
-            last = call.done("stale" if outcome.stale else "hit", age_s=outcome.age_s)
+            last = call.done(outcome.status, age_s=outcome.age_s)
             return from_entry(outcome.entry, last, SyncBody, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)
@@ -337,7 +337,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
                 raise
             return from_miss(reply, call.last, AsyncBody)
         if isinstance(outcome, Replay):
-            last = call.done("stale" if outcome.stale else "hit", age_s=outcome.age_s)
+            last = call.done(outcome.status, age_s=outcome.age_s)
             return from_entry(outcome.entry, last, AsyncBody, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)

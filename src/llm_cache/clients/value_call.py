@@ -70,7 +70,7 @@ class ValueCall:
 
     def replayed(self, replay: Replay) -> Any:
         """The stored value, or an iterator over the stored stream."""
-        self.done("stale" if replay.stale else "hit", age_s=replay.age_s)
+        self.done(replay.status, age_s=replay.age_s)
         values = self._kept.values
         return iter(values) if self._stream else values[0]
 

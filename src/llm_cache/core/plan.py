@@ -72,6 +72,13 @@ class Replay:
     entry: Entry
     stale: bool = False
     age_s: float = 0.0
+    joined: bool = False
+    """Whether somebody out of reach fetched it while this call waited."""
+
+    @property
+    def status(self) -> str:
+        """What this is in a word."""
+        return "stale" if self.stale else "joined" if self.joined else "hit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,7 @@ def answer(ask: Ask, now: float) -> Generator[Effect, Any, Outcome]:
         explanation = yield Explain(signature, ask.request)
         yield Tell(events.Missed(whom, "offline"))
         raise CacheMissError(_miss(ask, found.why), key=signature.key, explanation=explanation or "")
+    waited = False
     while policy.joins:
         claimed = yield Claim(signature.key)
         if claimed is Claimed.FOLLOW:
@@ -166,10 +174,11 @@ def answer(ask: Ask, now: float) -> Generator[Effect, Any, Outcome]:
             waited_s = yield Pause(signature.key)
             if waited_s >= policy.join_timeout_s:
                 break
+            waited = True
         elif claimed is Claimed.ALONE:
             break
         # Somebody may have landed since our last look: also a new leader looks once more.
-        found = yield from _look(ask, whom, now)
+        found = yield from _look(ask, whom, now, waited=waited)
         if isinstance(found, Replay):
             return found
         if claimed is Claimed.LEAD:
@@ -185,13 +194,18 @@ class _Absent:
     leftover: Entry | None = None
 
 
-def _look(ask: Ask, whom: events.About, now: float) -> Generator[Effect, Any, Replay | _Absent]:
-    """See whether the store has an answer that may be served."""
+def _look(
+    ask: Ask, whom: events.About, now: float, *, waited: bool = False
+) -> Generator[Effect, Any, Replay | _Absent]:
+    """See whether the store has an answer that may be served; after a wait it is the one that was waited for."""
     policy = ask.policy
     entry = cast("Entry | None", (yield Lookup(whom.key)))
     if entry is None:
         return _Absent("absent")
     age_s = max(0.0, now - entry.created_at)
+    if waited and fresh(entry, policy, now):
+        yield Tell(events.Joined(whom, entry, entry.usage))
+        return Replay(entry, age_s=age_s, joined=True)
     if fresh(entry, policy, now):
         yield Tell(events.Hit(whom, entry, age_s))
         return Replay(entry, age_s=age_s)

@@ -141,7 +141,7 @@ class Call:
 
     async def _replay(self, replay: Replay) -> None:
         entry = replay.entry
-        headers = telling.replayed(entry, replay.age_s, self._engine.clock(), stale=replay.stale)
+        headers = telling.replayed(entry, replay.age_s, self._engine.clock(), replay.status)
         body = entry.body
         if not entry.stream or self._incoming.old:
             headers.append((b"content-length", b"%d" % len(body)))
@@ -154,7 +154,7 @@ class Call:
             await send({"type": "http.response.body", "body": body[:_PIECE], "more_body": True})
             body = body[_PIECE:]
         await send({"type": "http.response.body", "body": body})
-        self._row.count("stale" if replay.stale else "hit")
+        self._row.count(replay.status)
         self._row.took(HIT, time.monotonic() - self._began)
 
     async def _pace(self, entry: Entry) -> None:

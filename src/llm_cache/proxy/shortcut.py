@@ -107,7 +107,7 @@ class Shortcut:
             body = entry.body
             if len(body) > MOST_REPLY:
                 return None
-            known.reply = written(entry.head.status, telling.replayed(entry, age_s, now, stale=False), entry, body)
+            known.reply = written(entry.head.status, telling.replayed(entry, age_s, now), entry, body)
             known.entry, known.age, known.ttl = entry, int(age_s), ttl
         if not known.untold:
             if not self._untold:

@@ -20,7 +20,7 @@ _FORWARDED = {"absent": "miss", "expired": "stale", "refresh": "request", "joine
 """Why the upstream was asked, in the words of RFC 9211, 2.2."""
 
 
-def replayed(entry: Entry, age_s: float, now: float, *, stale: bool) -> list[Raw]:
+def replayed(entry: Entry, age_s: float, now: float, status: str = "hit") -> list[Raw]:
     """The head of an answer from the store, without its framing."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in entry.head.headers]
     ttl = "" if entry.expires_at is None else f" ttl={int(entry.expires_at - now)};"
@@ -29,7 +29,7 @@ def replayed(entry: Entry, age_s: float, now: float, *, stale: bool) -> list[Raw
         # The key is a string there: no token of a structured field begins with a digit (RFC 9651, 3.3.4).
         (b"cache-status", f'llm-cache; hit;{ttl} key="{key}"'.encode()),
         (b"age", b"%d" % age_s),
-        (b"x-llm-cache", b"stale" if stale else b"hit"),
+        (b"x-llm-cache", status.encode()),
         (b"x-llm-cache-key", key.encode()),
         _PRIVATE,
     )

@@ -16,6 +16,7 @@ from llm_cache.core.events import About, StoreFailed
 from llm_cache.errors import EntryError, StoreBusy, StoreError
 from llm_cache.runtime.breaker import Breaker
 from llm_cache.runtime.evictor import Evictor
+from llm_cache.runtime.leases import Leases
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.tier import Tier
 
@@ -43,6 +44,10 @@ class Access:
         listener: told of failures; the same that hears a plan's events.
         memory_bytes: how much of what was read is kept decoded; 0 is nothing.
         limit_bytes: what the store may take; None is no limit.
+        clock: seconds since the epoch.
+
+    Attributes:
+        leases: who may fetch what, among all processes.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class Access:
         read_timeout_s: float = 0.1,
         memory_bytes: int = 0,
         limit_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.store = store
         self.codec = codec
@@ -69,10 +75,23 @@ class Access:
         place = store.location()
         self._reading = Breaker(f"reading the cache in {place}")
         self._writing = Breaker(f"writing the cache in {place}")
+        self.leases = Leases(
+            store.leases,
+            writer,
+            Breaker(f"sharing calls in flight through the cache in {place}"),
+            self._asked,
+            self._tell,
+            write_timeout_s,
+            clock,
+        )
 
     @property
     def healthy(self) -> bool:
         """Whether the latest read and the latest write worked."""
+        return not (self._reading.failing or self._writing.failing)
+
+    def _asked(self) -> bool:
+        """Whether the store answers, as far as one knows: then leases are worth a try."""
         return not (self._reading.failing or self._writing.failing)
 
     @property
@@ -163,7 +182,8 @@ class Access:
         return future
 
     def stop(self) -> None:
-        """The store is about to be closed: nothing more is removed from it."""
+        """The store is about to be closed: nothing more is removed from it, and no lease is held."""
+        self.leases.stop()
         if self._evictor is not None:
             self._evictor.stop()
 

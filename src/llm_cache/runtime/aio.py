@@ -32,6 +32,7 @@ from llm_cache.core.effects import (
 from llm_cache.core.policy import Mode
 from llm_cache.runtime.aio_flights import OK, AsyncFlight
 from llm_cache.runtime.aio_reader import AsyncReader, behind_the_back
+from llm_cache.runtime.aio_save import arrived
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 from llm_cache.runtime.sync import POLL_S, followed
@@ -82,7 +83,7 @@ class _Call:
                 elif kind is Tell:
                     self.tell(effect.event)  # type: ignore[union-attr]
                 elif isinstance(effect, Claim):
-                    reply = self._claim(effect)
+                    reply = await self._claim(effect)
                     if reply is Claimed.LEAD:
                         return None
                 elif isinstance(effect, Join):
@@ -118,7 +119,7 @@ class _Call:
         # Looks at thousands of rows: nothing to hold up a loop with.
         return explain(self.ask) if self.loop is None else await asyncio.to_thread(explain, self.ask)
 
-    def _claim(self, effect: Claim) -> Claimed:
+    async def _claim(self, effect: Claim) -> Claimed:
         if self.loop is None or within(effect.key):
             return Claimed.ALONE
         claimed, flight, self.seat = self.world.flights.claim(
@@ -126,7 +127,25 @@ class _Call:
         )
         assert flight is None or isinstance(flight, AsyncFlight)  # noqa: S101 - of this domain
         self.flight = flight
-        return claimed
+        return claimed if flight is None or claimed is not Claimed.LEAD else await self._lease(flight)
+
+    async def _lease(self, flight: AsyncFlight) -> Claimed:
+        """Lead only if no other process does. Those who follow meanwhile are told when it does not."""
+        leases = self.world.access.leases
+        flight.release = partial(leases.release, self.key)
+        leads = False
+        try:
+            future = leases.taking(self.key)
+            if future is None:
+                leads = True
+            else:
+                leads = future.result() if await arrived(future, leases.patience_s) else leases.overdue(self.key)
+        finally:
+            # Also when this caller is cancelled meanwhile.
+            if not leads:
+                flight.died()
+                self.flight = None
+        return Claimed.LEAD if leads else Claimed.BUSY
 
     def new_flight(self, *, registered: bool) -> AsyncFlight:
         """A flight for this call; without a registration it belongs to its one reader."""
@@ -164,10 +183,17 @@ class _Call:
         while self._waited_s < self.ask.policy.join_timeout_s:
             await asyncio.sleep(nap_s)
             self._waited_s += nap_s
-            if not self.world.flights.busy(key):
+            if not (self.world.flights.busy(key) or await self._held(key)):
                 break
             nap_s = min(longest_s, nap_s * 2)
         return self._waited_s
+
+    async def _held(self, key: str) -> bool:
+        """Whether another process is fetching it."""
+        access = self.world.access
+        if access.inline or self.loop is None:
+            return access.leases.held(key)
+        return await asyncio.to_thread(access.leases.held, key)
 
     def _revalidate(self) -> None:
         key, world = self.key, self.world

@@ -74,6 +74,7 @@ class AsyncFlight:
         self.key = key
         self.domain: object = loop
         self.stored: Stored | Dropped | None = None
+        self.release: Callable[[], None] | None = None
         self._credentials = credentials
         self._access = access
         self._flights = flights

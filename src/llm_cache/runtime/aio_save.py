@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from llm_cache.core.model import Entry
     from llm_cache.runtime.access import Access
 
@@ -18,11 +20,17 @@ async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | N
     future = access.saving(entry)
     if future is None:
         return False
-    saved = loop.create_future()
+    return future.result() if await arrived(future, access.write_timeout_s) else access.overdue(entry)
+
+
+async def arrived(future: Future[Any], timeout_s: float) -> bool:
+    """Whether what the background thread was given is done within that time."""
+    loop = asyncio.get_running_loop()
+    come = loop.create_future()
 
     def wake() -> None:
-        if not saved.done():
-            saved.set_result(None)
+        if not come.done():
+            come.set_result(None)
 
     def done(_: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed meanwhile, and nobody waits
@@ -30,5 +38,5 @@ async def save(access: Access, entry: Entry, loop: asyncio.AbstractEventLoop | N
 
     # Neither `wrap_future`, which complains of a closed loop, nor `wait_for`, which may lose a cancellation.
     future.add_done_callback(done)
-    await asyncio.wait({saved}, timeout=access.write_timeout_s)
-    return future.result() if future.done() else access.overdue(entry)
+    await asyncio.wait({come}, timeout=timeout_s)
+    return future.done()

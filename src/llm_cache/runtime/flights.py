@@ -73,6 +73,7 @@ class SyncFlight:
     ) -> None:
         self.key = key
         self.stored: Stored | Dropped | None = None
+        self.release: Callable[[], None] | None = None
         self._credentials = credentials
         self._access = access
         self._flights = flights

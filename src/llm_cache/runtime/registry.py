@@ -88,6 +88,8 @@ class Flight(Protocol):
     """What the registry needs to know of a fetch in progress."""
 
     domain: object
+    release: Callable[[], None] | None
+    """Gives back what other processes wait for, if the flight has it."""
 
     @property
     def dead(self) -> bool:
@@ -156,6 +158,8 @@ class Flights:
         with self.lock:
             if self._aloft.get(key) is flight:
                 del self._aloft[key]
+                if flight.release is not None:
+                    flight.release()
             if failed_at is not None:
                 if len(self._failed_until) >= _MOST_FAILED:
                     self._sweep(failed_at)

@@ -203,7 +203,18 @@ class _Call:
         assert flight is None or isinstance(flight, SyncFlight)  # noqa: S101 - of this domain
         self.flight = flight
         self.leads = claimed is Claimed.LEAD
-        return claimed
+        return claimed if flight is None or not self.leads else self._lease(flight)
+
+    def _lease(self, flight: SyncFlight) -> Claimed:
+        """Lead only if no other process does. Those who follow meanwhile are told when it does not."""
+        leases = self.world.access.leases
+        # Before it is taken, since this thread may be interrupted while it waits.
+        flight.release = partial(leases.release, self.key)
+        if leases.take(self.key):
+            return Claimed.LEAD
+        flight.died()
+        self.flight, self.leads = None, False
+        return Claimed.BUSY
 
     def _join(self) -> Landing:
         flight = self.flight
@@ -231,7 +242,7 @@ class _Call:
         while self._waited_s < self.ask.policy.join_timeout_s:
             time.sleep(nap_s)
             self._waited_s += nap_s
-            if not self.world.flights.busy(self.key):
+            if not (self.world.flights.busy(self.key) or self.world.access.leases.held(self.key)):
                 break
             nap_s = min(longest_s, nap_s * 2)
         return self._waited_s

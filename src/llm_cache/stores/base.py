@@ -18,6 +18,7 @@ __all__ = [
     "Counters",
     "Filter",
     "Journals",
+    "Leases",
     "Maintenance",
     "Row",
     "Shrunk",
@@ -25,6 +26,8 @@ __all__ = [
     "Summary",
 ]
 
+LEASE_S = 30.0
+"""How long a lease lasts that nobody renews."""
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -174,6 +177,30 @@ class Journals(Protocol):
         ...
 
 
+class Leases(Protocol):
+    """The right to fetch what is not stored, at most one process a key. `now` is seconds since the epoch.
+
+    A lease ends when it is given back, when its holder is known to have ended, and after `LEASE_S` without renewal.
+    Nothing depends on it but money: entries are idempotent, and the last good one wins.
+    """
+
+    def take(self, key: bytes, now: float) -> bool:
+        """Take the lease; False if another process holds it. Taking what this process has is no error."""
+        ...
+
+    def held(self, key: bytes, now: float) -> bool:
+        """Whether another process holds it. Never writes."""
+        ...
+
+    def renew(self, keys: Iterable[bytes], now: float) -> None:
+        """Hold on to those of them that this process has."""
+        ...
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Give back those of them that this process has."""
+        ...
+
+
 class Maintenance(Protocol):
     """What administration asks of a store beyond rows."""
 
@@ -229,3 +256,8 @@ class Maintenance(Protocol):
 
 class Backend(Store, Watched, Counters, Journals, Maintenance, Protocol):
     """All that the cache needs of one place."""
+
+    @property
+    def leases(self) -> Leases | None:
+        """The leases; None where no other process could hold any."""
+        ...

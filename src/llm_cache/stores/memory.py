@@ -13,7 +13,7 @@ from math import inf
 
 from llm_cache.errors import StoreError
 from llm_cache.stores import forks, worth
-from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
+from llm_cache.stores.base import EVERYTHING, Filter, Leases, Row, Shrunk, Summary
 
 _ROW_BYTES = 1024
 """What a row takes beside its value: the tuple, its key, its numbers, its place in the dict."""
@@ -25,6 +25,7 @@ class MemoryStore:
     """Rows in a dict. A forked child goes on with a copy of its own."""
 
     inline = True
+    leases: Leases | None = None
 
     def __init__(self) -> None:
         self._rows: dict[bytes, Row] = {}

@@ -15,10 +15,11 @@ from typing import Any
 from weakref import finalize
 
 from llm_cache.errors import StoreError
-from llm_cache.stores import redis_rows as rows, redis_scripts as scripts
+from llm_cache.stores import base, redis_rows as rows, redis_scripts as scripts
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.redis_client import Client
 from llm_cache.stores.redis_index import Index
+from llm_cache.stores.redis_leases import RedisLeases
 from llm_cache.stores.redis_rows import FIELDS, SEED, SHARDS, Shard, columns_of, row_of, shard_of
 from llm_cache.stores.redis_url import address_of
 
@@ -65,12 +66,18 @@ class RedisStore:
         self._reader = Client(address, read_timeout_ms / 1000)
         self._writer = Client(address, write_timeout_ms / 1000)
         self._index = Index(self._writer)
+        self._leases = RedisLeases(self._reader, self._writer, base.LEASE_S)
         self._keep_expired_s = keep_expired_s
         self._clock = clock
         self._monotonic = monotonic
         self._generation = 0
         self._generation_until = 0.0
         finalize(self, _close, self._reader, self._writer).atexit = False
+
+    @property
+    def leases(self) -> RedisLeases:
+        """See `Backend`."""
+        return self._leases
 
     def get(self, key: bytes) -> Row | None:
         """See `Store`."""

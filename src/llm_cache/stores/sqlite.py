@@ -17,10 +17,11 @@ from typing import Any
 from weakref import finalize
 
 from llm_cache.errors import StoreError
-from llm_cache.stores import sqlite_space
+from llm_cache.stores import base, sqlite_space
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.sqlite_connections import Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
+from llm_cache.stores.sqlite_leases import SqliteLeases
 from llm_cache.stores.sqlite_schema import (
     MOVE_GENERATION,
     PRICE,
@@ -72,6 +73,11 @@ class SqliteStore:
         self._connections = Connections(place, read_timeout_ms / 1000, write_timeout_ms / 1000, clock)
         # Not at the end of the process: what was counted is flushed then, and whoever does that closes the store.
         finalize(self, self._connections.close).atexit = False
+
+    @property
+    def leases(self) -> SqliteLeases:
+        """See `Backend`. Made anew, since one that was kept would keep the store alive."""
+        return SqliteLeases(self._connections, self._read, base.LEASE_S)
 
     def get(self, key: bytes) -> Row | None:
         """See `Store`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from llm_cache.core.model import Row
 from llm_cache.errors import StoreError
-from llm_cache.stores import worth
+from llm_cache.stores import sqlite_leases, worth
 
 APPLICATION_ID = 0x4C4C4D43
 """`LLMC` in the file's header, so that `file` and we can tell whose it is."""
@@ -123,6 +123,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             UPDATE meta SET value = value + 1 WHERE name = 'generation';
         END""",
     ),
+    sqlite_leases.MIGRATION,
 )
 
 SELECT_GENERATION = "SELECT value FROM meta WHERE name = 'generation'"

@@ -50,6 +50,7 @@ class Server:
         self.port = port or free_port()
         self.settings = {"save": "", "appendfsync": "no", "bind": "127.0.0.1", **settings}
         self.process: subprocess.Popen[bytes] | None = None
+        self._client: redis.Redis | None = None
 
     @property
     def url(self) -> str:
@@ -57,8 +58,10 @@ class Server:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def client(self) -> redis.Redis:
-        """A connection of the tests' own."""
-        return redis.Redis(port=self.port, password=self.settings.get("requirepass"), decode_responses=False)
+        """The tests' own, to be used by one thread; it is closed with the server."""
+        if self._client is None:
+            self._client = redis.Redis(port=self.port, password=self.settings.get("requirepass"), max_connections=1)
+        return self._client
 
     def start(self, *, wait: bool = True) -> Server:
         """Start the program; also again, after it has been stopped."""
@@ -91,6 +94,9 @@ class Server:
 
     def kill(self) -> None:
         """As a crash would: nothing is written any more."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
         self.send(signal.SIGKILL)
         if self.process is not None:
             self.process.wait(10)

@@ -40,7 +40,7 @@ _SHAPED = {
     "max_tokens_to_sample": 1,
     "model": "m",
     **dict.fromkeys(("message", "query", "documents", "texts", "inputs", "text", "tokens"), ""),
-    **dict.fromkeys(("contents", "content", "requests", "instances", "file", "image"), ""),
+    **dict.fromkeys(("contents", "content", "requests", "instances", "file", "image", "document"), ""),
 }
 
 

@@ -186,7 +186,9 @@ function countedParts(parts, ignored) {
 
 const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/generations", "/embeddings", "/moderations", "/audio/speech"]
   .concat(["/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations", "/responses/input_tokens"]);
-const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete", "/rerank"];
+const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete"];
+const LATER = ["/rerank", "/fim/completions", "/agents/completions", "/ocr", "/classifications", "/chat/classifications"]
+  .concat(["/chat/moderations", "/multimodalembeddings", "/contextualizedembeddings"]);
 const VERSION = String.raw`(/v[0-9]+((alpha|beta)[0-9]*)?)?(/projects/[^/]+/locations/[^/]+)?`;
 const METHODS = "generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict|countTokens|computeTokens";
 const ALONE = [
@@ -228,7 +230,7 @@ function encoded(path) {
 
 function endingOf(path) {
   if (/\/threads\/[^/]+\/messages$/.test(path)) return null;
-  const found = ENDINGS.filter((ending) => path.endsWith(ending));
+  const found = [...ENDINGS, ...LATER].filter((ending) => path.endsWith(ending));
   found.push(...ALONE.map((pattern) => pattern.exec(path)?.[0]).filter((each) => each));
   return found.sort((one, other) => other.length - one.length)[0] ?? null;
 }
@@ -240,7 +242,7 @@ function placed(url) {
   const before = parts.path.slice(0, -ending.length);
   const azure = OPENAI.includes(ending) ? /^(.*?)(\/openai\/deployments\/[^/]+)$/.exec(before) : null;
   const prefix = azure ? azure[1] : before.replace(/(\/v1)*$/, "");
-  const endpoint = (azure ? azure[2] : ENDINGS.includes(ending) ? "/v1" : "") + ending;
+  const endpoint = (azure ? azure[2] : [...ENDINGS, ...LATER].includes(ending) ? "/v1" : "") + ending;
   const own = parts.secure && parts.port === 443 ? OWN[parts.host + prefix] : undefined;
   return { ending, endpoint, upstream: own ?? `${parts.host}:${parts.port}${prefix}`, query: counting(parts.query) };
 }
@@ -294,7 +296,7 @@ function documentOf(asked) {
     const path = taken(endpoint)?.path ?? "/" + encoded(endpoint.split("?")[0]).replace(/^\/+/, "");
     members.set("upstream", asked.get("provider")).set("endpoint", endpoint);
     const ending = endingOf(path.replace(/\/+$/, ""));
-    const leaving = ENDINGS.includes(ending) && ending !== "/rerank";
+    const leaving = ENDINGS.includes(ending);
     const request = counted(parse(Buffer.from(write(data))), ending, ignored, leaving);
     return members.set("body", new Map([["model", asked.get("model")], ["request", request]]));
   }

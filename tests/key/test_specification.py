@@ -93,6 +93,8 @@ ENDINGS = (
     "messages",
     "messages/count_tokens",
     "complete",
+    *("fim/completions", "agents/completions", "ocr", "classifications", "chat/classifications", "chat/moderations"),
+    *("multimodalembeddings", "contextualizedembeddings"),
     *("rerank", "v2/rerank", "v1/chat", "v2/chat", "v1/generate", "v1/embed", "v2/embed", "v1/classify"),
     *("v1/summarize", "v1/tokenize", "v1/detokenize", "api/chat", "api/generate", "api/embed", "api/embeddings"),
     *(f"models/m-1.5:{method}" for method in ("generateContent", "streamGenerateContent", "embedContent")),

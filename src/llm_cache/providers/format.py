@@ -87,6 +87,7 @@ class Format:
             common word.
         streams: whether a request with this body asks for a stream.
         results: how many results a request with this body asks for.
+        strangers: as `reader`, for servers of which nobody knows how they end a stream.
         stream_counts: `"stream": false` is not what its absence is, because the API streams by default.
         outside: names of top-level body fields that do not count.
         unmark: as `Endpoint.unmark`.
@@ -104,6 +105,7 @@ class Format:
     streams: Callable[[Json], bool] = asks_stream
     results: Callable[[Json], int] = asks_results
     stream_counts: bool = False
+    strangers: MakeReader | None = None
 
 
 def after_v1(ending: str) -> Callable[[str], Match | None]:

@@ -94,7 +94,8 @@ def _format(
     reader: MakeReader,
     uncacheable: Callable[[Json], str | None] | None = None,
 ) -> Format:
-    return Format("openai", _endpoint(ending), accepts, reader, OUTSIDE, uncacheable=uncacheable)
+    strangers = openai_chat.STRANGERS if reader is openai_chat.REPLIES else None
+    return Format("openai", _endpoint(ending), accepts, reader, OUTSIDE, uncacheable=uncacheable, strangers=strangers)
 
 
 _IMAGE = Replies(_judge_images, _ends_image, _judge_image_stream, each=True)

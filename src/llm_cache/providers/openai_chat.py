@@ -7,7 +7,7 @@ usage, add reasoning in fields of their own, and close streams with chunks of th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llm_cache.core.model import Reading, Step, Usage
 from llm_cache.core.sse import Event
@@ -64,6 +64,23 @@ def _ends(event: Event) -> Step:
     return Step.COMPLETE if event.data.strip() == b"[DONE]" else Step.MORE
 
 
+def _ended(events: Sequence[Told], count: int) -> bool:
+    """Whether a stream that has no `[DONE]` is whole once its body has ended in good order.
+
+    A connection that is cut is an error of the transport and no end; so each answer must have said why it ends, and
+    usage must have come where its place (`"usage": null` in the chunks before) says that it will.
+    """
+    finished: dict[int, bool] = {}
+    announced = told_usage = False
+    for _, data in events:
+        announced = announced or ("usage" in data and data["usage"] is None)
+        told_usage = told_usage or bool(data.get("usage"))
+        for item in sequence(data.get("choices")):
+            place = whole(mapping(item).get("index"))
+            finished[place] = finished.get(place, False) or bool(item.get("finish_reason"))
+    return len(finished) >= count and all(finished.values()) and (told_usage or not announced)
+
+
 def _judge_body(body: Json) -> Reading:
     if not isinstance(body.get("choices"), list):
         raise Malformed
@@ -112,3 +129,4 @@ def _reading(chunks: Iterable[Json], said: str) -> Reading:
 
 
 REPLIES = Replies(_judge_body, _ends, _judge_stream)
+STRANGERS = replace(REPLIES, ended=_ended)

@@ -12,9 +12,9 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from llm_cache.core.model import Endpoint, Request
-from llm_cache.providers import anthropic, bedrock, cohere, google, ollama, openai
+from llm_cache.providers import anthropic, bedrock, cohere, google, mistral, ollama, openai, voyage
 from llm_cache.providers.address import address, counting_query, normal_path
-from llm_cache.providers.compatible import vendor_of
+from llm_cache.providers.compatible import BY_NAME, vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
 from llm_cache.providers.openai import UPLOADS
 from llm_cache.providers.own import upstream_of
@@ -25,6 +25,8 @@ FORMATS: tuple[Format, ...] = (
     *google.FORMATS,
     *ollama.FORMATS,
     *bedrock.FORMATS,
+    *mistral.FORMATS,
+    *voyage.FORMATS,
     *anthropic.FORMATS,
     *openai.FORMATS,
 )
@@ -49,6 +51,7 @@ class _Place:
     vendor: str | None
     path: str
     raw_query: str
+    local: bool
 
 
 class Rules(NamedTuple):
@@ -87,7 +90,8 @@ def recognise(request: Request, body: object, *, kind: str | None = None) -> End
     refuse = form.uncacheable
     make = _endpoint if len(model) <= _MOST_MODEL else _endpoint.__wrapped__
     stream, count = form.streams(body), form.results(body)
-    return make(place, provider, model, stream, count, refuse(body) if refuse is not None else None)
+    strange = form.strangers is not None and _strange(place, kind)
+    return make(place, provider, model, stream, count, refuse(body) if refuse is not None else None, strange=strange)
 
 
 def possible(url: str) -> bool:
@@ -104,6 +108,16 @@ def readable(content_type: str, url: str) -> bool:
     if kind == "multipart/form-data":
         return url.partition("?")[0].endswith(UPLOADS)
     return "json" in kind or kind in _UNSAID
+
+
+def _strange(place: _Place, kind: str | None) -> bool:
+    """Whether nobody can know how this server ends its streams: it has a name of the user's own, or none, elsewhere.
+
+    The vendors of `compatible.py` end them with `[DONE]`, and so do the servers that people run on their own machine.
+    """
+    if kind and kind not in BY_NAME:
+        return True
+    return place.vendor is None and not place.local
 
 
 def _told(place: _Place, request: Request) -> str:
@@ -134,24 +148,35 @@ def _places(url: str) -> tuple[_Place, ...]:
         return ()
     query = counting_query(at.query)
     vendor = vendor_of(at.host, at.odd_port)
+    local = at.host in {"localhost", "[::1]"} or at.host.startswith("127.")
     found = ((form, form.match(at.path)) for form in FORMATS)
     return tuple(
-        _Place(form, match, upstream_of(at, match.prefix), query, vendor, at.path, at.query)
+        _Place(form, match, upstream_of(at, match.prefix), query, vendor, at.path, at.query, local)
         for form, match in found
         if match is not None
     )
 
 
 @lru_cache(maxsize=1024)
-def _endpoint(place: _Place, provider: str, model: str, stream: bool, count: int, uncacheable: str | None) -> Endpoint:
+def _endpoint(
+    place: _Place,
+    provider: str,
+    model: str,
+    stream: bool,
+    count: int,
+    uncacheable: str | None,
+    *,
+    strange: bool,
+) -> Endpoint:
     form = place.format
+    reader = form.strangers if strange and form.strangers is not None else form.reader
     return Endpoint(
         provider=provider,
         upstream=place.upstream,
         path=place.at.path,
         model=model,
         stream=stream,
-        reader=partial(form.reader, stream=stream, count=count),
+        reader=partial(reader, stream=stream, count=count),
         query=place.query,
         outside=form.outside,
         unmark=form.unmark,

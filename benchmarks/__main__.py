@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import client, decorator, library, proxy
+from benchmarks import client, decorator, library, proxy, streams
 from benchmarks.measure import Result
 
 
@@ -31,10 +31,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: seconds instead of a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
-    parser.add_argument("--only", choices=["library", "decorator", "client", "proxy"], help="run one comparison")
+    parser.add_argument(
+        "--only", choices=["library", "decorator", "client", "proxy", "streams"], help="run one comparison"
+    )
     arguments = parser.parse_args()
     results: list[Result] = []
-    for module in (library, decorator, client, proxy):
+    for module in (library, decorator, client, proxy, streams):
         if arguments.only in {None, module.__name__.rpartition(".")[2]}:
             results += module.run(quick=arguments.quick)
     Console(width=None if sys.stdout.isatty() else 160).print(_table(results))

@@ -89,6 +89,22 @@ def test_their_counts_are_one_account_at_any_moment(upstream: FakeUpstream, data
         assert process.end() == 0
 
 
+def test_identical_calls_of_all_workers_are_one(upstream: FakeUpstream, database: str) -> None:
+    gate = threading.Event()
+    upstream.reply(CHAT, replace(openai_chat("Hello!"), gates={"head": gate}))
+    with start(upstream, database, workers=3) as process:
+        url = process.url()
+        until(lambda: len(children(process)) == 3)
+        with ThreadPoolExecutor(24) as pool:
+            answers = [pool.submit(ask, url) for _ in range(24)]
+            upstream.wait_for(1)
+            time.sleep(0.5)
+            gate.set()
+            texts = {answer.result(20).text for answer in answers}
+        assert len(texts) == 1
+        assert upstream.count() == 1
+
+
 def test_a_dead_worker_is_replaced_and_what_was_delivered_is_a_hit(upstream: FakeUpstream, database: str) -> None:
     upstream.reply(CHAT, openai_chat("Hello!"))
     with start(upstream, database) as process:

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from llm_cache.errors import ConfigError
@@ -41,6 +41,7 @@ def serve(settings: Settings) -> int:
     """
     check(settings)
     check_workers(settings.workers, settings.backend)
+    _raise_limits()
     sockets = bind(settings.proxy_host, settings.proxy_port)
     try:
         with logging_to(settings):
@@ -48,6 +49,18 @@ def serve(settings: Settings) -> int:
     finally:
         for each in sockets:
             each.close()
+
+
+def _raise_limits() -> None:
+    """Allow as many connections as the system does: the usual 1,024 are used up by 500 calls, which take two each."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems name a limit that they do not allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def check(settings: Settings) -> None:

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llm_cache.testing.build_anthropic import anthropic_message, anthropic_stream
+    from llm_cache.testing.build_bedrock import bedrock_converse, bedrock_converse_stream, bedrock_invoke_stream
+    from llm_cache.testing.build_cohere import cohere_chat, cohere_chat_stream
     from llm_cache.testing.build_errors import anthropic_error, anthropic_error_event, openai_error, openai_error_event
+    from llm_cache.testing.build_google import google_content, google_stream
+    from llm_cache.testing.build_ollama import ollama_chat, ollama_chat_stream
     from llm_cache.testing.build_openai import openai_chat, openai_chat_stream, openai_embeddings
     from llm_cache.testing.build_responses import openai_responses, openai_responses_stream
     from llm_cache.testing.clock import FakeClock
@@ -31,7 +35,16 @@ __all__ = [
     "anthropic_error_event",
     "anthropic_message",
     "anthropic_stream",
+    "bedrock_converse",
+    "bedrock_converse_stream",
+    "bedrock_invoke_stream",
+    "cohere_chat",
+    "cohere_chat_stream",
+    "google_content",
+    "google_stream",
     "load_traffic",
+    "ollama_chat",
+    "ollama_chat_stream",
     "openai_chat",
     "openai_chat_stream",
     "openai_embeddings",
@@ -54,7 +67,16 @@ _HOMES = {
     "anthropic_error_event": "build_errors",
     "anthropic_message": "build_anthropic",
     "anthropic_stream": "build_anthropic",
+    "bedrock_converse": "build_bedrock",
+    "bedrock_converse_stream": "build_bedrock",
+    "bedrock_invoke_stream": "build_bedrock",
+    "cohere_chat": "build_cohere",
+    "cohere_chat_stream": "build_cohere",
+    "google_content": "build_google",
+    "google_stream": "build_google",
     "load_traffic": "traffic",
+    "ollama_chat": "build_ollama",
+    "ollama_chat_stream": "build_ollama",
     "openai_chat": "build_openai",
     "openai_chat_stream": "build_openai",
     "openai_embeddings": "build_openai",

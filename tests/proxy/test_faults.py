@@ -240,3 +240,34 @@ def test_a_request_that_the_cache_cannot_look_at_passes(
         answer = client.post(proxy.url + CHAT, json=ASK)
     assert answer.headers["x-llm-cache"] == "bypass"
     assert "a defect" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [Reply(reset=True), Reply(status=500, json={}), Reply(status=529, json={})])
+def test_an_expired_answer_is_better_than_none_if_one_says_so(
+    fault: Reply, upstream: FakeUpstream, database: str
+) -> None:
+    upstream.script(CHAT, openai_chat("Hello!"), fault, Reply(status=429, json={"error": {}}), openai_chat("New."))
+    with running(upstream.url, database_url=database, stale_if_error_s=3600) as proxy:
+        assert proxy.ask(headers={"x-llm-cache-ttl": "0.1"}).status_code == 200
+        time.sleep(0.2)
+        stale = proxy.ask()
+        assert (stale.status_code, stale.headers["x-llm-cache"]) == (200, "stale")
+        assert "Hello!" in stale.text
+        assert "ttl=-" in stale.headers["cache-status"] or "ttl=0" in stale.headers["cache-status"]
+
+        assert proxy.ask().status_code == 429, "what says that the request is wrong is passed on"
+        assert proxy.ask().headers["x-llm-cache"] == "miss"
+        assert proxy.ask().headers["x-llm-cache"] == "hit"
+
+
+def test_hits_are_logged_on_request_only(
+    upstream: FakeUpstream, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    upstream.reply(CHAT, openai_chat("Hello!"))
+    for level, lines in (("INFO", 0), ("DEBUG", 4)):
+        caplog.clear()
+        caplog.set_level(level, "llm_cache")
+        with running(upstream.url, database_url=database) as proxy:
+            for _ in range(4):
+                proxy.ask()
+        assert len([record for record in caplog.records if "200 hit" in record.getMessage()]) == lines

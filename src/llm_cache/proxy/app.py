@@ -162,8 +162,7 @@ class Proxy:
             incoming, route = known.incoming, known.route
             ask = await self._proxied(known, receive, send)
             whole = scope.get(WHOLE)
-            slowly = self._paced and ask is not None and ask.endpoint is not None and ask.endpoint.stream
-            if ask is not None and whole is not None and not layer and not slowly:
+            if ask is not None and whole is not None and not layer and self._may_be_short(ask):
                 self.shortcut.learn(whole, ask)
         except Refusal as refusal:
             assert incoming is not None  # noqa: S101 - nothing is refused before it has been looked at
@@ -172,6 +171,11 @@ class Proxy:
             headers, body = refusal.reply(style_of(incoming, route.name if route else None))
             await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
+
+    def _may_be_short(self, ask: Ask) -> bool:
+        """Whether the same bytes may take the short way the next time, which knows no pace and writes no log."""
+        slowly = self._paced and ask.endpoint is not None and ask.endpoint.stream
+        return not slowly and not _log.isEnabledFor(logging.DEBUG)
 
     def _admitted(self, incoming: Incoming) -> str:
         """The name of the caller's token, "" if none is needed; whoever may not come in is refused."""

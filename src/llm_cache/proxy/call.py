@@ -155,6 +155,7 @@ class Call:
             body = body[_PIECE:]
         await send({"type": "http.response.body", "body": body})
         self._row.count(replay.status)
+        self._say(entry.head.status, replay.status, logging.DEBUG)
         self._row.took(HIT, time.monotonic() - self._began)
 
     async def _pace(self, entry: Entry) -> None:
@@ -245,13 +246,16 @@ class Call:
     def _key(self) -> str:
         return self._ask.signature.key if self._ask.signature is not None else ""
 
-    def _say(self, status: int, what: str) -> None:
-        """One line for each call but hits. Without the query, which may hold a key."""
-        if _log.isEnabledFor(logging.INFO):
+    def _say(self, status: int, what: str, level: int = logging.INFO) -> None:
+        """One line for each call; for hits, which can be ten thousand a second, only on level DEBUG.
+
+        Without the query, which may hold a key.
+        """
+        if _log.isEnabledFor(level):
             took_ms = (time.monotonic() - self._began) * 1000
             incoming = self._incoming
             path = _shown(incoming.path)
-            _log.info("%s %s %s: %d %s, %.0f ms", incoming.method, self._route.name, path, status, what, took_ms)
+            _log.log(level, "%s %s %s: %d %s, %.0f ms", incoming.method, self._route.name, path, status, what, took_ms)
 
 
 def refused(incoming: Incoming | None, refusal: Refusal) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from llm_cache.proxy.app import one_at_a_time
 from llm_cache.testing import FakeUpstream, openai_chat, openai_chat_stream
 
 from .running import ASK, STREAM, Running, running
@@ -204,3 +205,24 @@ def test_the_librarys_own_answers_are_nobodys_at_the_proxy(scene: Scene) -> None
             client.post(scene.upstream.url + CHAT, json=ask, headers={"authorization": "Bearer sk-attacker"})
     scene.upstream.reply(CHAT, openai_chat("fetched anew"))
     assert "fetched anew" in scene.proxy.ask(headers=scene.attacker, json=ask).text
+
+
+def test_whoever_asks_for_explanations_keeps_nobody_waiting() -> None:
+    """Each reads thousands of rows on a thread that others need: while one is made, no second one is begun."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def explain(_: object) -> str:
+        began.set()
+        assert go_on.wait(10)
+        return "because"
+
+    limited = one_at_a_time(explain)
+    found: list[str] = []
+    first = threading.Thread(target=lambda: found.append(limited(None)))
+    first.start()
+    assert began.wait(10)
+    assert limited(None) == ""
+    go_on.set()
+    first.join(10)
+    assert found == ["because"]
+    assert limited(None) == "because"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -69,6 +70,7 @@ class Proxy:
         settings = engine.settings
         self._engine = engine
         self._owned = owned
+        self._world = replace(engine.world, explain=one_at_a_time(engine.world.explain))
         self._listener = listener
         self._paced = settings.replay_pace == "recorded"
         self._most_body = int(settings.proxy_max_body_mb * MEGABYTE)
@@ -224,6 +226,7 @@ class Proxy:
                 self._asks.put((known, body), ask, 2 * len(body) + 1024)
         call = Call(
             self._engine,
+            self._world,
             self._outbound,
             incoming,
             route,
@@ -260,6 +263,21 @@ class Proxy:
                 # Whatever is wrong with it, the upstream shall say.
                 _log.exception("a request could not be looked at; it passes through")
         return Ask(Request(incoming.method, route.url), policy, None, None)
+
+
+def one_at_a_time(explain: Callable[[Ask], str]) -> Callable[[Ask], str]:
+    """Explains a miss, unless it is explaining another: that reads thousands of rows, and callers choose how often."""
+    free = threading.Lock()
+
+    def explain_or_not(ask: Ask) -> str:
+        if not free.acquire(blocking=False):
+            return ""
+        try:
+            return explain(ask)
+        finally:
+            free.release()
+
+    return explain_or_not
 
 
 def _version() -> str:

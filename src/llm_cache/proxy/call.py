@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from llm_cache.clients.engine import Engine
+    from llm_cache.runtime.world import World
 
 _log = logging.getLogger("llm_cache")
 DRAIN_S = 120.0
@@ -44,6 +45,7 @@ class Call:
     """One request.
 
     Args:
+        world: what the call runs in.
         body: what was read of it, None if it was not.
         drain: whether an answer is read to its end for the store when its client goes away.
         steered: whether its headers ask something of the cache.
@@ -54,6 +56,7 @@ class Call:
     def __init__(  # what a call is made of
         self,
         engine: Engine,
+        world: World,
         outbound: Outbound,
         incoming: Incoming,
         route: Route,
@@ -68,6 +71,7 @@ class Call:
         listener: Callable[[Event], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._world = world
         self._outbound = outbound
         self._incoming = incoming
         self._route = route
@@ -93,7 +97,7 @@ class Call:
             Refusal: nothing has been sent yet, and this is what should be.
         """
         try:
-            outcome = await aio.run(self._ask, self._engine.world, self._fetch, self._tell)
+            outcome = await aio.run(self._ask, self._world, self._fetch, self._tell)
             if isinstance(outcome, Replay):
                 await self._replay(outcome)
                 self.hit = not outcome.stale

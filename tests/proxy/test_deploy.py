@@ -1,0 +1,53 @@
+"""What is in deploy/ and in the guide speaks of what there is: metrics, options, keys and variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from llm_cache.cli.serve_command import command
+from llm_cache.config.keys import KEYS
+from llm_cache.testing import FakeUpstream, openai_chat
+
+from .running import Running
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "how-to" / "team-proxy.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def metrics(upstream: FakeUpstream, proxy: Running) -> set[str]:
+    upstream.reply("*", openai_chat("Hello!"))
+    proxy.ask()
+    proxy.ask()
+    text: str = proxy.get("/metrics").text
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    return names | {f"{name}_bucket" for name in re.findall(r"^# TYPE (\S+) histogram", text, re.MULTILINE)}
+
+
+def test_every_metric_that_is_named_exists(metrics: set[str]) -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text(encoding="utf-8"))
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    asked.append((ROOT / "deploy" / "llm-cache-rules.yml").read_text(encoding="utf-8"))
+    asked.append(GUIDE)
+    named = {name for text in asked for name in re.findall(r"\bllm_cache_\w+", text)}
+    assert len(named) > 15
+    assert named <= metrics, named - metrics
+
+
+def test_every_option_of_the_guide_exists_and_none_is_missing() -> None:
+    shown = set(re.findall(r"^  (--[a-z-]+)", CliRunner().invoke(command, ["--help"]).output, re.MULTILINE))
+    told = set(re.findall(r"(--[a-z][a-z-]+)", GUIDE.partition("## Options")[2].partition("\n## ")[0]))
+    assert told == shown - {"--help"}
+
+
+def test_every_key_and_variable_of_the_guide_exists() -> None:
+    told = GUIDE.partition("## Options")[2].partition("\n## ")[0]
+    variables = {key.variable for key in KEYS.values()} | {"LLMCACHE_UPSTREAMS__NAME"}
+    assert set(re.findall(r"LLMCACHE_\w+", told)) <= variables
+    keys = {name for name in KEYS if name.startswith("proxy_")}
+    assert keys <= set(re.findall(r"proxy_\w+", told))

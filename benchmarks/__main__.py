@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import client, decorator, library, proxy, streams
+from benchmarks import client, decorator, library, proxy, scale, streams
 from benchmarks.measure import Result
 
 
@@ -32,11 +32,11 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: seconds instead of a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     parser.add_argument(
-        "--only", choices=["library", "decorator", "client", "proxy", "streams"], help="run one comparison"
+        "--only", choices=["library", "decorator", "client", "proxy", "streams", "scale"], help="run one comparison"
     )
     arguments = parser.parse_args()
     results: list[Result] = []
-    for module in (library, decorator, client, proxy, streams):
+    for module in (library, decorator, client, proxy, streams, scale):
         if arguments.only in {None, module.__name__.rpartition(".")[2]}:
             results += module.run(quick=arguments.quick)
     Console(width=None if sys.stdout.isatty() else 160).print(_table(results))

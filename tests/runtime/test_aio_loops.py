@@ -14,7 +14,7 @@ import trio.lowlevel
 from llm_cache.core.events import Dropped, Hit, Missed, StoreFailed
 from llm_cache.core.model import Head
 from llm_cache.core.plan import Replay
-from llm_cache.core.policy import Policy
+from llm_cache.core.policy import Mode, Policy
 from tests.core.making import OK as OK_HEAD
 from tests.runtime.staging import PATIENCE_S, WHOLE, Gate, Script, Stage, abody, asettled, settled, thread
 
@@ -49,6 +49,23 @@ def test_when_asyncio_run_ends_what_flew_on_its_loop_has_landed():
     with pytest.raises(ConnectionError):
         asyncio.run(abody(reader))
     stage.ear.balance(calls=2, fetches=2)
+
+
+@pytest.mark.parametrize("mode", [Mode.READ_WRITE, Mode.REFRESH])
+@pytest.mark.parametrize("turns", range(12))
+def test_when_asyncio_run_ends_in_the_middle_of_letting_go_the_connection_is_let_go_of(mode, turns):
+    """The loop cancels whatever runs then, the closing of a reply included, however far it has come."""
+    stage = Stage(Script(*WHOLE), policy=Policy(mode=mode))
+
+    async def main() -> None:
+        task = asyncio.create_task(stage.acall())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task._log_destroy_pending = False  # whatever becomes of it
+
+    asyncio.run(main())
+    gc.collect()
+    settled(lambda: stage.aloft == 0 and stage.source.all_closed)
 
 
 def test_a_loop_that_is_closed_without_cancelling_strands_no_thread():

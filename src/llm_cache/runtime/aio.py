@@ -30,7 +30,7 @@ from llm_cache.core.effects import (
     Tell,
 )
 from llm_cache.core.policy import Mode
-from llm_cache.runtime.aio_flights import OK, AsyncFlight
+from llm_cache.runtime.aio_flights import OK, AsyncFlight, let_go_of
 from llm_cache.runtime.aio_reader import AsyncReader, behind_the_back
 from llm_cache.runtime.aio_save import arrived
 from llm_cache.runtime.listening import heard
@@ -224,8 +224,7 @@ class _Call:
         """Close a reply that nobody will read."""
         upstream, self.upstream = self.upstream, None
         if upstream is not None:
-            with contextlib.suppress(Exception):  # nobody reads it
-                await upstream.close()
+            await let_go_of(upstream)
 
 
 async def run(

@@ -46,6 +46,18 @@ class AsyncUpstream(Protocol):
         ...
 
 
+async def let_go_of(upstream: AsyncUpstream) -> None:
+    """Close a reply that is over; nothing hangs on whether that works."""
+    try:
+        with contextlib.suppress(Exception):
+            await upstream.close()
+    except asyncio.CancelledError:
+        # A loop that is closing cancels this too, in the middle of it, and nobody comes back for the connection.
+        with contextlib.suppress(Exception):
+            await upstream.close()
+        raise
+
+
 class AsyncFlight:
     """One fetch of one event loop; `loop` None means that its only reader pulls it.
 
@@ -345,8 +357,7 @@ class AsyncFlight:
         """Let go of the upstream, after it has landed. A second call does nothing."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
-            with contextlib.suppress(Exception):  # the reply is over; nothing hangs on it
-                await upstream.close()
+            await let_go_of(upstream)
 
     # --- waiting -------------------------------------------------------------------------------
 

@@ -11,12 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.stores.filling import fill
+
 from benchmarks.measure import Result, alternately, versus
 from llm_cache import LLMCache
 from llm_cache.core.model import Row
 from llm_cache.stores.base import Filter
 from llm_cache.stores.sqlite import SqliteStore
-from tests.stores.filling import fill
 
 SMALL, LARGE = 10_000, 1_000_000
 VALUE_BYTES = 400
@@ -91,7 +92,7 @@ class Built:
     def _mixed(self, answering: list[Row]) -> Iterator[Row]:
         every = self.count // len(answering)
         for number, row in enumerate(rows(self.count)):
-            yield row if number % every else answering[number // every]._replace(created_at=row.created_at)
+            yield row if number % every else answering[number // every]
 
     def hit(self) -> None:
         """A whole call, each time another."""

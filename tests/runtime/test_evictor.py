@@ -71,8 +71,9 @@ def test_the_limit_holds_under_many_threads(cache, file):
     for thread in threads:
         thread.join()
     assert writer().drain(PATIENCE_S)
-    # What eight threads write at once may be there before the first of it is made room for.
-    assert most <= (LIMIT_MB << 20) + 8 * 30_000
+    # What eight threads write at once may be there before the first of it is made room for, and the log cannot be
+    # emptied while one of them reads.
+    assert most <= (LIMIT_MB << 20) + (1 << 20)
     stats = cache.stats()
     assert stats.entries + stats.total.evicted == 480
 

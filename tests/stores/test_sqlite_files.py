@@ -196,9 +196,18 @@ def test_setting_aside_spares_what_another_process_has_begun(path: Path) -> None
     two.put(a_row(1))
     assert one.set_aside(5.0) is None
     assert one.get(a_row(1).key) == a_row(1)
-    assert one.set_aside(5.0)
+    # Nor is anything moved that is not damaged.
     assert one.set_aside(5.0) is None
+    one.close()
+    two.close()
+    path.write_bytes(os.urandom(5000))
+    three = SqliteStore(path)
+    with pytest.raises(StoreError):
+        three.put(a_row(2))
+    assert three.set_aside(5.0)
+    assert three.set_aside(5.0) is None
     assert len(list(path.parent.glob("*.damaged-*-1"))) == 1
+    three.close()
 
 
 def test_truncation_under_an_open_store_is_an_error_not_a_signal(path: Path) -> None:

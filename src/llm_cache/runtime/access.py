@@ -18,6 +18,7 @@ from llm_cache.runtime.breaker import Breaker
 from llm_cache.runtime.evictor import Evictor
 from llm_cache.runtime.leases import Leases
 from llm_cache.runtime.listening import heard
+from llm_cache.runtime.mending import Mending
 from llm_cache.runtime.tier import Tier
 
 if TYPE_CHECKING:
@@ -70,8 +71,10 @@ class Access:
         self._write_timeout_s = write_timeout_s
         self._read_timeout_s = read_timeout_s
         self._hangs = False
+        self._told_of: int | None = None
         self._tier = Tier(memory_bytes)
         self._evictor = None if limit_bytes is None else Evictor(store, writer, listener, limit_bytes)
+        self._mending = Mending(store, writer)
         place = store.location()
         self._reading = Breaker(f"reading the cache in {place}")
         self._writing = Breaker(f"writing the cache in {place}")
@@ -123,9 +126,13 @@ class Access:
                 verify(entry)
             return entry
         except Exception as error:
-            # One record is bad, the store is not: no reason to stop asking it.
-            self._tell(StoreFailed(About(key=key), "decode", str(error)))
-            _log.warning("a stored record counts as a miss: %s", error, exc_info=not isinstance(error, EntryError))
+            # One record is bad, the store is not: no reason to stop asking it. A call may ask twice, and so may others
+            # until it is replaced.
+            bad = hash((key, row.value)) if row is not None else None
+            if bad is None or bad != self._told_of:
+                self._told_of = bad
+                self._tell(StoreFailed(About(key=key), "decode", str(error)))
+                _log.warning("a stored record counts as a miss: %s", error, exc_info=not isinstance(error, EntryError))
             return None
 
     def generation(self) -> int | None:
@@ -182,10 +189,11 @@ class Access:
         return future
 
     def stop(self) -> None:
-        """The store is about to be closed: nothing more is removed from it, and no lease is held."""
+        """The store is about to be closed: no lease is held, and what is under way behind the calls ends first."""
         self.leases.stop()
         if self._evictor is not None:
             self._evictor.stop()
+            self.writer.drain(self._write_timeout_s)
 
     def overdue(self, entry: Entry) -> bool:
         """Count a save that was not done by its deadline. Always False."""
@@ -207,7 +215,14 @@ class Access:
             _log.warning("an answer is not kept: %s", error)
             return False
         try:
-            self.store.put(row)
+            try:
+                self.store.put(row)
+            except StoreError as error:
+                # This is the background thread: the answer need not be lost with the store.
+                if not error.damaged or not self._mending.now(error):
+                    raise
+                self._tell(StoreFailed(About(key=entry.key), "damaged", str(error)))
+                self.store.put(row)
         except Exception as error:
             self._failed(self._writing, entry.key, "put", error)
             return False
@@ -215,6 +230,10 @@ class Access:
         return True
 
     def _failed(self, breaker: Breaker, key: str, operation: str, error: Exception) -> None:
+        if isinstance(error, StoreError) and error.damaged and self._mending.begin(error):
+            # No reason to stop asking: the next to be asked is a new store.
+            self._tell(StoreFailed(About(key=key), "damaged", str(error)))
+            return
         breaker.failed(time.monotonic(), error)
         if not isinstance(error, StoreError):
             _log.error("the store raised what it should not", exc_info=error)

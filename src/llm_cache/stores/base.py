@@ -225,10 +225,10 @@ class Maintenance(Protocol):
         ...
 
     def set_aside(self, now: float) -> str | None:
-        """Move what is damaged out of the way, so that the next use begins anew; where it went.
+        """Move what was found damaged out of the way, so that the next use begins anew; where it went.
 
-        `now` (seconds since the epoch) goes into the name. None if there was nothing to move, or
-        another process has already done it.
+        `now` (seconds since the epoch) goes into the name. None if no error and no `check` has told of
+        damage since the last time, or another thread or process has already done it.
         """
         ...
 

@@ -102,7 +102,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 if channel.closed:
                     continue
-                raise connections.failed(error) from error
+                raise connections.failed(error, channel) from error
             return row_of(key, found, names)
 
     def generation(self) -> int:
@@ -124,7 +124,7 @@ class SqliteStore:
             except sqlite3.Error as error:
                 if channel.closed:
                     continue
-                raise connections.failed(error) from error
+                raise connections.failed(error, channel) from error
 
     def put(self, row: Row) -> None:
         """See `Store`."""
@@ -301,6 +301,8 @@ class SqliteStore:
         findings = [f"The cache file {path} is damaged: {text}." for (text,) in report if text != "ok"]
         if odd:
             findings.append(f"The cache file {path} has {odd} rows whose sizes are not what they say.")
+        if findings:
+            self._connections.found_damaged()
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             findings.append(f"The cache file {path} can be read by other users (mode {mode:03o}); it should be 600.")

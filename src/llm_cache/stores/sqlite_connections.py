@@ -10,7 +10,6 @@ import contextlib
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,8 @@ from llm_cache.stores import forks, sqlite_files, sqlite_schema
 _log = logging.getLogger("llm_cache")
 RETRY_S = 1.0
 """A file that could not be opened is tried again no sooner than this."""
-_POLL_S = 0.01
 _NAMES_KEPT = 10_000
-_WAL_KEPT_BYTES = 16 << 20
-_LOG_PAGES = 1000
-"""After how many pages the log is written back into the file: SQLite's own choice, 4 MB."""
+_RESTART_MS = 20
 _forgotten: list[Channel] = []
 """What a child inherited all the same (a fork that Python was not told of). Closing it is not safe either."""
 
@@ -41,13 +37,16 @@ class Channel:
         "execute",
         "executemany",
         "generation",
+        "identity",
         "lock",
         "names",
         "version",
     )
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
         cursor = connection.cursor()
+        self.identity = identity
+        """Of the file that it is connected with; another may have taken that one's name."""
         self._connection = connection
         self.execute = cursor.execute
         self.executemany = cursor.executemany
@@ -104,7 +103,8 @@ class Connections:
         self._writer: Channel | None = None
         self._identity: tuple[int, int] | None = None
         self._log_kept = True
-        self._log_pages = _LOG_PAGES
+        self._told = False
+        self._log_pages = sqlite_files.LOG_PAGES
         self._failure: StoreError | None = None
         self._failed_at = 0.0
         self._damaged: tuple[int, int] | None = None
@@ -131,7 +131,7 @@ class Connections:
             except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
                 if channel.closed:
                     continue
-                raise self.failed(error) from error
+                raise self.failed(error, channel) from error
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Channel]:
@@ -149,7 +149,7 @@ class Connections:
             finally:
                 channel.lock.release()
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
-            raise self.failed(error) from error
+            raise self.failed(error, channel) from error
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[Channel]:
@@ -161,14 +161,23 @@ class Connections:
             finally:
                 channel.lock.release()
         except sqlite3.Error as error:
-            raise self.failed(error) from error
+            raise self.failed(error, channel) from error
+
+    def restart_log(self) -> None:
+        """Write the log back and empty it, as soon as nobody reads from it, which may take a little."""
+        with self.alone() as channel:
+            try:
+                channel.execute(f"PRAGMA busy_timeout = {_RESTART_MS}")
+                channel.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                channel.execute(f"PRAGMA busy_timeout = {int(self._write_timeout_s * 1000)}")
 
     def bound_log(self, pages: int) -> None:
         """Let the log grow to about that many pages at most, so that it fits beside a small file."""
-        pages = max(16, min(pages, _LOG_PAGES))
+        pages = max(16, min(pages, sqlite_files.LOG_PAGES))
         if pages != self._log_pages:
             with self.alone() as channel:
-                for pragma in _bounds(pages):
+                for pragma in sqlite_files.log_bounds(pages):
                     channel.execute(pragma)
             self._log_pages = pages
 
@@ -187,9 +196,14 @@ class Connections:
                 return channel
             channel.lock.release()
 
-    def failed(self, error: Exception) -> StoreError:
-        """The error as one of ours. Call without holding a channel's lock."""
+    def failed(self, error: Exception, channel: Channel) -> StoreError:
+        """The error of a channel as one of ours. Call without holding a channel's lock."""
         ours, useless = self._translated(error)
+        if channel.identity != self._identity:
+            # Of a file that has been moved away meanwhile; the one that is there now has done nothing.
+            ours.damaged = False
+        elif ours.damaged:
+            self._damaged = channel.identity
         if useless:
             self.drop()
         return ours
@@ -205,10 +219,9 @@ class Connections:
         if "malformed" in text or "not a database" in text:
             damaged = StoreError(f"the cache file {self.path} is damaged ({text})")
             damaged.damaged = True
-            self._damaged = self._identity
             return damaged, True
-        # Somebody has put another file there, or taken it away.
-        gone = any(sign in text for sign in ("no such table", "disk I/O", "unable to open"))
+        # Somebody has put another file there, or taken it away, or it was opened while nobody might write to it.
+        gone = any(sign in text for sign in ("no such table", "disk I/O", "unable to open", "readonly"))
         return StoreError(f"the cache file {self.path} cannot be used: {text}"), gone
 
     def drop(self) -> None:
@@ -216,15 +229,19 @@ class Connections:
         with self._opener():
             self._drop()
 
+    def found_damaged(self) -> None:
+        """Somebody has looked, and the file that is open is damaged."""
+        self._damaged = self._identity
+
     def set_aside(self, suffix: str) -> str | None:
-        """Rename the file, its log and its index, if it is still the file that was opened; its new name."""
+        """Rename the file, its log and its index, if it is still the one that was found damaged; its new name."""
         with self._opener():
-            # Another process may have moved it already, and begun a new one.
-            expected = self._damaged or self._identity
-            self._failure = self._damaged = None
+            # Another thread or process may have moved it already, and begun a new one.
+            damaged, self._damaged = self._damaged, None
+            self._failure = None
             self._drop()
             try:
-                if expected not in {None, sqlite_files.identity(self.path)}:
+                if damaged is None or damaged != sqlite_files.identity(self.path):
                     return None
                 return str(sqlite_files.move_aside(self.path, suffix))
             except FileNotFoundError:
@@ -304,6 +321,8 @@ class Connections:
         except (sqlite3.Error, OSError, StoreError) as error:
             self._failure = error if isinstance(error, StoreError) else self._translated(error)[0]
             self._failed_at = now
+            if self._failure.damaged:
+                self._damaged = self._identity
             raise _again(self._failure) from error
         return self._writer
 
@@ -329,24 +348,17 @@ class Connections:
             raise
 
     def _has_log(self, connection: sqlite3.Connection) -> bool:
-        """Have a write-ahead log if the file system can carry one; whether it can."""
-        mode, left_s = "", self._write_timeout_s
-        while not mode:
-            try:
-                mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-            except sqlite3.OperationalError as error:
-                # SQLite does not wait here by itself, to avoid deadlocks between those who all want to change it.
-                if "locked" not in str(error) or left_s <= 0:
-                    raise
-                time.sleep(_POLL_S)
-                left_s -= _POLL_S
-        if mode != "wal":
+        """Have a write-ahead log if the file system can carry one; whether it can. Tells of it once if not."""
+        why = sqlite_files.keep_log(connection, self.path, self._write_timeout_s)
+        if why and not self._told:
+            self._told = True
             _log.warning(
-                "the file system of %s cannot carry SQLite's write-ahead log: the cache works, but readers and"
-                " writers wait for each other; a local disk would be better",
+                "%s, where SQLite's write-ahead log is not safe: the cache works, but readers and writers of %s wait"
+                " for each other; a local disk would be better",
+                why,
                 self.path,
             )
-        return mode == "wal"
+        return not why
 
     def _channel(self, connection: sqlite3.Connection, *pragmas: str) -> Channel:
         try:
@@ -358,14 +370,14 @@ class Connections:
                 # A damaged page is an error when it is read, not when something trips over it.
                 "PRAGMA cell_size_check = 1",
                 "PRAGMA trusted_schema = 0",
-                *_bounds(self._log_pages),
+                *sqlite_files.log_bounds(self._log_pages),
                 *pragmas,
             ):
                 connection.execute(pragma)
         except BaseException:
             connection.close()
             raise
-        channel = Channel(connection)
+        channel = Channel(connection, self._identity)
         self._channels.add(channel)
         return channel
 
@@ -375,9 +387,3 @@ def _again(failure: StoreError) -> StoreError:
     error = type(failure)(*failure.args)
     error.damaged = failure.damaged
     return error
-
-
-def _bounds(pages: int) -> tuple[str, str]:
-    """When the log is written back, and to what size it is cut then: one large answer may have made it longer."""
-    kept = _WAL_KEPT_BYTES if pages == _LOG_PAGES else pages * 4096
-    return f"PRAGMA wal_autocheckpoint = {pages}", f"PRAGMA journal_size_limit = {kept}"

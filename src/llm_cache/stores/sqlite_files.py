@@ -4,9 +4,75 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 import stat
+import time
 from pathlib import Path
+
+MOUNTS = Path("/proc/self/mounts")
+"""What is mounted where, as Linux tells it; elsewhere nobody can be asked."""
+LOG_PAGES = 1000
+"""After how many pages the log is written back into the file: SQLite's own choice, 4 MB."""
+_LOG_KEPT_BYTES = 16 << 20
+_POLL_S = 0.01
+# The log's index is memory that all users of the file share, which those of two hosts do not:
+# https://sqlite.org/wal.html, "All processes using a database must be on the same host computer".
+_NETWORK = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|gpfs|glusterfs|beegfs|ocfs2|gfs2|ncpfs|davfs|vboxsf|prl_fs"
+    r"|fuse\.(sshfs|glusterfs|ceph|s3fs|rclone|davfs2?|smbnetfs|gvfsd-fuse|juicefs|mfs|moosefs)"
+)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def network_of(path: Path) -> str | None:
+    """The kind of network file system that a file is on, None if it is on none or nobody knows."""
+    try:
+        lines = MOUNTS.read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return None
+    found = "", ""
+    for line in lines:
+        fields = line.split(" ")
+        if len(fields) < 3:
+            continue
+        place = _OCTAL.sub(lambda code: chr(int(code[1], 8)), fields[1])
+        # The longest wins, and of the same place what was mounted last.
+        if len(place) >= len(found[0]) and path.is_relative_to(place):
+            found = place, fields[2]
+    return found[1] if _NETWORK.fullmatch(found[1]) else None
+
+
+def keep_log(connection: sqlite3.Connection, path: Path, timeout_s: float) -> str:
+    """Have SQLite keep a write-ahead log if the file system can carry one; else why not."""
+    network = network_of(path)
+    wanted, mode = "delete" if network else "wal", ""
+    while not mode:
+        try:
+            mode = connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait here by itself, to avoid deadlocks between those who all want to change it.
+            if "locked" not in str(error) or timeout_s <= 0:
+                raise
+            time.sleep(_POLL_S)
+            timeout_s -= _POLL_S
+    if network:
+        return f"{path.parent} is on a network file system ({network})"
+    return "" if mode == "wal" else f"{path.parent} is on a file system that shares no memory"
+
+
+def log_bounds(pages: int) -> tuple[str, str]:
+    """When the log is written back, and to what size it is cut then: one large answer may have made it longer."""
+    kept = _LOG_KEPT_BYTES if pages == LOG_PAGES else pages * 4096
+    return f"PRAGMA wal_autocheckpoint = {pages}", f"PRAGMA journal_size_limit = {kept}"
+
+
+def size(path: str) -> int:
+    """Bytes, 0 if it is not there."""
+    try:
+        return os.stat(path).st_size  # noqa: PTH116 - half the price of `Path.stat`, and every save asks
+    except OSError:
+        return 0
 
 
 def move_aside(path: Path, suffix: str) -> Path:

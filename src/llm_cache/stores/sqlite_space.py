@@ -5,9 +5,7 @@ Everything here happens in small steps, so that whoever waits to write gets his 
 
 from __future__ import annotations
 
-import contextlib
-import os
-
+from llm_cache.stores import sqlite_files
 from llm_cache.stores.base import Shrunk
 from llm_cache.stores.sqlite_connections import Connections
 
@@ -37,7 +35,11 @@ def shrink(connections: Connections, limit_bytes: int, now: float) -> Shrunk:
     page_bytes, pages, free = _pages(connections)
     # From the first write on, since a log that has grown does not shrink soon.
     connections.bound_log(limit_bytes // (2 * _LOG_SHARE * page_bytes))
-    most = limit_bytes - max(limit_bytes // _LOG_SHARE, min(_LOG_BYTES, limit_bytes // 2))
+    for_log = max(limit_bytes // _LOG_SHARE, min(_LOG_BYTES, limit_bytes // 2))
+    if sqlite_files.size(f"{connections.path}-wal") > for_log:
+        # Somebody was reading each time it was written back, so that it could not begin anew.
+        connections.restart_log()
+    most = limit_bytes - for_log
     over = (pages - free) * page_bytes - most
     if over <= 0:
         return Shrunk(more=give_back(connections) if _much(pages, free) else False)
@@ -102,8 +104,4 @@ def _pages(connections: Connections) -> tuple[int, int, int]:
 
 
 def _on_disk(connections: Connections) -> int:
-    size = 0
-    for part in ("", "-wal"):
-        with contextlib.suppress(FileNotFoundError):
-            size += os.stat(f"{connections.path}{part}").st_size  # noqa: PTH116 - the name is a text
-    return size
+    return sum(sqlite_files.size(f"{connections.path}{part}") for part in ("", "-wal"))

@@ -222,7 +222,7 @@ for number in range(3000):
 assert store.get(a_row(1).key)
 os.truncate(sys.argv[1], 20_000)
 failed = 0
-for number in range(3000):
+for number in range(0, 3000, 50):
     try:
         store.get(a_row(number).key)
     except StoreError:

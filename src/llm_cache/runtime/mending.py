@@ -59,12 +59,7 @@ class Mending:
             return False
         if moved is not None:
             self._moved_at = time.monotonic()
-            _log.warning(
-                "%s: a new one takes its place. The old one is kept as %s; `llm-cache doctor --salvage` brings back"
-                " what can still be read",
-                error,
-                moved,
-            )
+            _log.warning("%s: a new one takes its place, and the old one is kept as %s", error, moved)
         return True
 
     def _worthwhile(self) -> bool:

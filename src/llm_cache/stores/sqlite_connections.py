@@ -253,7 +253,9 @@ class Connections:
         """Let go of everything; every later use raises."""
         with self._opener():
             self._closed = True
-            self._drop()
+            # What the background thread is in the middle of may still write: whoever closes a store expects its files
+            # to stay as they are.
+            self._drop(wait_s=self._write_timeout_s)
 
     def before_fork(self) -> None:
         """Close everything, whoever uses it (see `forks`), and let nobody open until the fork is over."""
@@ -290,11 +292,11 @@ class Connections:
         self._channels = WeakSet()
         self._writer = None
 
-    def _drop(self) -> None:
+    def _drop(self, wait_s: float = 0.0) -> None:
         channels = list(self._channels)
         self._forget()
         for channel in channels:
-            if channel.lock.acquire(blocking=False):
+            if channel.lock.acquire(timeout=wait_s):
                 channel.close()
                 channel.lock.release()
 

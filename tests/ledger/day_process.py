@@ -13,7 +13,9 @@ from llm_cache import LLMCache, options
 
 def main() -> None:
     told = json.load(sys.stdin)
-    cache = LLMCache(database_url=told["url"], pricing_table=told["prices"], write_timeout_ms=60_000)
+    # On a busy machine a lookup that takes too long counts as a miss, as it should; here that would be chance.
+    patience = {"read_timeout_ms": 60_000, "write_timeout_ms": 60_000}
+    cache = LLMCache(database_url=told["url"], pricing_table=told["prices"], **patience)
     for call in told["calls"]:
         with options(namespace=call["namespace"], mode=call["mode"]):
             cache.get_or_set(

@@ -32,7 +32,7 @@ _COMMANDS = {
     "compact": "Give back to the system what the store no longer needs.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
-    "freeze": "Turn entries into a cassette for tests, and back.",
+    "freeze": "Write entries into FILE as a cassette: JSON that people read and compare.",
     "demo": "Show what a cache does, with no key and no network.",
     "completion": "Print the completion script of a shell.",
 }

@@ -38,7 +38,10 @@ TEMPLATE = """\
 # proxy_host = "127.0.0.1"
 # proxy_port = 8100
 # proxy_scope = "credential"        # or "shared": everyone gets everyone's answers
+# proxy_tokens = {}                 # secrets by name, { web = "a long secret" }: then callers must have one
 # proxy_allowed_hosts = []
+# workers = 1                       # processes that share the port
+# replay_pace = "instant"           # or "recorded": streams as slow as they were
 # drain_on_disconnect = true
 # proxy_max_body_mb = 64
 # proxy_max_header_kb = 64

@@ -230,8 +230,11 @@ def reworded(exchange: Exchange, chance: random.Random) -> Iterator[tuple[str, R
             "port",
             Request("POST", f"{scheme}://{host}:{443 if scheme == 'https' else 80}{slash}{path}", headers, body),
         )
-    coded = "".join(
-        f"%{ord(char):02x}" if char.isalpha() and chance.random() < 0.3 else char for char in path.partition("?")[0]
+    # What is coded already is left alone.
+    coded = re.sub(
+        "%[0-9A-Fa-f]{2}|[A-Za-z]",
+        lambda found: f"%{ord(found[0]):02x}" if len(found[0]) == 1 and chance.random() < 0.3 else found[0],
+        path.partition("?")[0],
     )
     yield "path", Request("POST", f"{scheme}://{host}/{coded}{query}{rest}#part", headers, body)
     for parameter in ("key=s3cret", "API-KEY=x", "access_token=&token=1", "k%65y=s"):

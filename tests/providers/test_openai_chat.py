@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llm_cache.core.model import Head, Step
+from llm_cache.core.model import Head, Request, Step
+from llm_cache.providers.registry import recognise
 
 from .provider_samples import JSON, SSE, asking, events, read, whole
 
@@ -201,8 +202,10 @@ def test_a_stream_is_complete_with_done_alone():
     # The line of the terminal event is enough for consumers that go by lines: it is held until it is stored.
     assert steps == [Step.MORE, Step.MORE, Step.MORE, Step.HOLD, Step.COMPLETE, Step.COMPLETE]
     assert reading.flaw is None
+    known = recognise(Request("POST", "https://api.openai.com/v1/chat/completions"), {"messages": [], "stream": True})
+    assert known is not None
     for end in (b"", b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE] \n", b"data: done\n\n"):
-        steps, reading = read(STREAM, SSE, events(chunk(content="a"), chunk(finish="stop")) + end)
+        steps, reading = read(known, SSE, events(chunk(content="a"), chunk(finish="stop")) + end)
         assert steps != [Step.COMPLETE]
         assert reading.flaw == "cut_off"
 

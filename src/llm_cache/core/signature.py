@@ -201,6 +201,8 @@ def _shown(parts: tuple[Part, ...]) -> dict[str, object]:
             value = {"filename": part.filename, "size": len(part.data), "sha256": digest}
         elif part.name == "stream":
             value = {"true": True, "false": False}.get(part.data.decode(), value)
+        elif part.name == "n" and part.data.isdigit() and len(part.data) < 4:
+            value = int(part.data)
         if part.name in shown:
             before = shown[part.name]
             value = [*(before if isinstance(before, list) else [before]), value]

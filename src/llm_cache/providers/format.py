@@ -59,8 +59,6 @@ def asks_results(body: Json) -> int:
 
 def counted(value: object) -> int:
     """A number of results; what is none is one."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4:
-        value = int(value)  # in a form
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 1
 
 

@@ -33,6 +33,7 @@ def test_all_is_well(run, filled):
         "permissions",
         "store",
         "integrity",
+        "encryption",
         "clock",
         "pricing",
     }

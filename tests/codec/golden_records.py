@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_cache.codec.codec import Codec
+from llm_cache.codec.seal import Keys
 from llm_cache.core.model import Entry, Frame, Head, Request, Row, Usage
 
+VERSION = 2
+"""The one that is written now; records of earlier ones can no more be made."""
+KEYS = Keys([(0x11223344, bytes(range(32)))])
 FOLDER = Path(__file__).resolve().parent.parent / "golden" / "records"
 
 
@@ -28,6 +32,8 @@ def to_json(entry: Entry, row: Row) -> dict[str, Any]:
     asked = entry.asked
     return {
         "columns": {**columns, "key": row.key.hex()},
+        "kind": entry.kind,
+        "stream": entry.stream,
         "headers": entry.head.headers,
         "frames": [[_bytes(frame.data), frame.at_us] for frame in entry.frames],
         "usage": entry.usage and asdict(entry.usage),
@@ -48,7 +54,9 @@ def load(file: Path) -> tuple[Row, Entry]:
     asked = said["asked"]
     return row, Entry(
         key=columns["key"],
-        **{name: columns[name] for name in ("kind", "provider", "model", "endpoint", "namespace", "stream")},
+        # Of a sealed record these are inside.
+        **{name: said.get(name, columns[name]) for name in ("kind", "stream")},
+        **{name: columns[name] for name in ("provider", "model", "endpoint", "namespace")},
         **{name: columns[name] for name in ("created_at", "expires_at", "latency_ms", "hits", "last_hit_at")},
         head=Head(columns["status"], _pairs(said["headers"])),
         frames=tuple(Frame(base64.b64decode(data), at_us) for data, at_us in said["frames"]),
@@ -68,8 +76,12 @@ def main() -> None:
 
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, entry in SAMPLES.items():
-        for kind, codec in (("zstd", Codec()), ("raw", Codec(compress=False))):
-            file = FOLDER / f"v1-{name}-{kind}.bin"
+        for kind, codec in (
+            ("zstd", Codec()),
+            ("raw", Codec(compress=False)),
+            ("sealed", Codec(keys=lambda: KEYS)),
+        ):
+            file = FOLDER / f"v{VERSION}-{name}-{kind}.bin"
             if file.exists():
                 continue
             row = codec.encode(entry)

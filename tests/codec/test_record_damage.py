@@ -38,7 +38,7 @@ def test_every_flipped_bit_is_seen(name: str, compress: bool) -> None:
         for bit in range(8):
             value = bytearray(row.value)
             value[place] ^= 1 << bit
-            with pytest.raises(FormatError):
+            with pytest.raises(EntryError):
                 both(row._replace(value=bytes(value)))
 
 
@@ -50,7 +50,7 @@ def test_no_flipped_bit_changes_what_a_hit_answers() -> None:
         value[place] ^= 1 << place % 8
         try:
             assert CODEC.decode(row._replace(value=bytes(value))) == whole
-        except FormatError:
+        except EntryError:
             continue
 
 
@@ -122,16 +122,29 @@ def test_columns_of_any_kind_are_a_format_error_or_harmless(part: str, wrong: ob
 
 
 def forged(row: Row, reply: bytes, **header: int) -> Row:
-    """The row with a record that says what it is told to."""
+    """The row with a record of version 2 that says what it is told to."""
+    said = {"cipher": 0, "flags": 0, "dictionary": 0, "zero": 0, "stored": len(reply), "size": len(reply), **header}
+    head = b"\x8aLC\x02" + struct.pack("<BBBBIIII", *said.values(), 0, 0)
+    digest = hashlib.sha256().digest()[:8]
+    checksum = hashlib.sha256(columns_of(row) + head + digest + reply).digest()[:8]
+    return row._replace(value=head + checksum + digest + reply)
+
+
+def columns_of(row: Row) -> bytes:
+    return row.key + msgspec.msgpack.encode(tuple(row[2:11]))
+
+
+def forged_v1(row: Row, reply: bytes, **header: int) -> Row:
+    """Likewise of version 1."""
     said = {"flags": 0, "cipher": 0, "key": 0, "dictionary": 0, "stored": len(reply), "size": len(reply), **header}
     head = struct.pack("<HHIIIIII", *said.values(), 0, 0) + hashlib.sha256().digest()[:16]
-    columns = row.key + msgspec.msgpack.encode(tuple(row[2:11]))
-    checksum = hashlib.sha256(columns + head + reply).digest()[:16]
+    checksum = hashlib.sha256(columns_of(row) + head + reply).digest()[:16]
     return row._replace(value=b"\x8aLC\x01" + checksum + head + reply)
 
 
 ROW = CODEC.encode(PLAIN)
-GOOD = msgspec.msgpack.encode(((("a", "b"),), ((b"body", 1),), None))
+GOOD = msgspec.msgpack.encode(((("a", "b"),), (b"body",), (1,), None))
+GOOD_V1 = msgspec.msgpack.encode(((("a", "b"),), ((b"body", 1),), None))
 
 
 def test_forging_works() -> None:
@@ -139,9 +152,29 @@ def test_forging_works() -> None:
 
 
 def test_later_versions_may_append_fields() -> None:
-    later = msgspec.msgpack.encode(((("a", "b"),), ((b"body", 1),), {"input_tokens": 3, "dreams": 4}, "more", [1]))
+    later = msgspec.msgpack.encode(((("a", "b"),), (b"body",), (1,), {"input_tokens": 3, "dreams": 4}, "more", [1]))
     entry = CODEC.decode(forged(ROW, later))
     assert (entry.body, entry.input_tokens) == (b"body", 3)
+
+
+@pytest.mark.parametrize(
+    ("header", "error"),
+    [
+        ({"flags": 4}, FormatError),
+        ({"flags": 0x80}, FormatError),
+        ({"zero": 1}, FormatError),
+        ({"flags": 1, "dictionary": 255}, FormatError),
+        ({"cipher": 1}, EntryError),
+        ({"cipher": 255}, SealError),
+        ({"size": 1}, FormatError),
+        ({"size": 2**32 - 1}, FormatError),
+        ({"flags": 1}, FormatError),
+    ],
+    ids=repr,
+)
+def test_what_this_version_does_not_have_is_refused(header, error) -> None:
+    with pytest.raises(error):
+        CODEC.decode(forged(ROW, GOOD, **header))
 
 
 @pytest.mark.parametrize(
@@ -159,14 +192,15 @@ def test_later_versions_may_append_fields() -> None:
     ],
     ids=repr,
 )
-def test_what_this_version_does_not_have_is_refused(header, error) -> None:
+def test_what_version_1_never_had_is_refused(header, error) -> None:
+    assert CODEC.decode(forged_v1(ROW, GOOD_V1)).body == b"body"
     with pytest.raises(error):
-        CODEC.decode(forged(ROW, GOOD, **header))
+        CODEC.decode(forged_v1(ROW, GOOD_V1, **header))
 
 
 def test_a_later_version_says_so() -> None:
-    with pytest.raises(FormatError, match="version 2"):
-        CODEC.decode(ROW._replace(value=b"\x8aLC\x02" + ROW.value[4:]))
+    with pytest.raises(FormatError, match="version 3"):
+        CODEC.decode(ROW._replace(value=b"\x8aLC\x03" + ROW.value[4:]))
 
 
 @pytest.mark.parametrize(
@@ -175,13 +209,16 @@ def test_a_later_version_says_so() -> None:
         b"",
         b"\xc0",
         b"\x93\x90\x90",
-        msgspec.msgpack.encode([[], []])[:-1],
+        msgspec.msgpack.encode([[], [], []])[:-1],
+        msgspec.msgpack.encode([[], [b"x"], []]),
+        msgspec.msgpack.encode([[], [b"x", b"y"], [1]]),
+        msgspec.msgpack.encode([[], [b"x"], [1, 2, 3]]),
         msgspec.msgpack.encode({}),
-        msgspec.msgpack.encode([[], [], [1, 2]]),
-        msgspec.msgpack.encode([[["a"]], []]),
-        msgspec.msgpack.encode([[], [[b"x"]]]),
-        msgspec.msgpack.encode([[], [["text", 1]]]),
-        msgspec.msgpack.encode([[], [[b"x", 1.5]]]),
+        msgspec.msgpack.encode([[], [], [], [1, 2]]),
+        msgspec.msgpack.encode([[["a"]], [], []]),
+        msgspec.msgpack.encode([[], [[b"x"]], [1]]),
+        msgspec.msgpack.encode([[], ["text"], [1]]),
+        msgspec.msgpack.encode([[], [b"x"], [1.5]]),
         b"\x91" * 100_000,
         b"\xdd\xff\xff\xff\xff",
         b"\x92\x90\xdd\xff\xff\xff\xff\x92\xc4\x01a\x01",
@@ -221,7 +258,13 @@ BOMB = zstandard.ZstdCompressor(level=19).compress(bytes(512 * 1024 * 1024))
     ids=lambda part: repr(part)[:30],
 )
 def test_a_bomb_is_refused_before_it_goes_off(stored: bytes, size: int) -> None:
-    row = forged(ROW, stored, flags=1, size=size)
+    # Version 2 leaves out a frame's magic number, and has dictionaries.
+    forgeries = [forged(ROW, stored[4:], flags=1, size=size, dictionary=number) for number in (0, 1)]
+    for row in (*forgeries, forged_v1(ROW, stored, flags=1, size=size)):
+        refused_at_once(row)
+
+
+def refused_at_once(row: Row) -> None:
     tracemalloc.start()
     begun = time.monotonic()
     with pytest.raises(FormatError):
@@ -236,15 +279,15 @@ def test_a_frame_that_wants_a_large_window_is_refused() -> None:
     # Not one segment, a window of 128 MiB (RFC 8878, 3.1.1.1.2), a size of four bytes, and a block that is cut off.
     stored = b"\x28\xb5\x2f\xfd" + bytes([0b10000000, 17 << 3]) + (1000).to_bytes(4, "little") + b"\x41\x1f\x00x"
     with pytest.raises(FormatError, match="too much memory"):
-        CODEC.decode(forged(ROW, stored, flags=1, size=1000))
+        CODEC.decode(forged(ROW, stored[4:], flags=1, size=1000))
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
 def test_forged_garbage_is_a_format_error(reply: bytes) -> None:
-    for flags in (0, 1):
+    for flags, dictionary in ((0, 0), (1, 0), (1, 1)):
         try:
-            CODEC.decode(forged(ROW, reply, flags=flags))
+            CODEC.decode(forged(ROW, reply, flags=flags, dictionary=dictionary))
         except FormatError:
             continue
 

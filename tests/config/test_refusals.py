@@ -96,16 +96,14 @@ def test_a_bad_value_in_the_environment_names_the_variable(refused, variable, va
     assert refused(**{variable: value}).startswith(f"LLMCACHE_{variable}")
 
 
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ({"enable_encryption": True}, "enable_encryption"),
-    ],
-)
-def test_what_this_version_has_no_part_for_is_refused_and_never_ignored(refused, given, name):
-    message = refused(arguments=given)
-    assert message.startswith(name)
-    assert "this version does not have" in message
+def test_encryption_without_a_key_is_refused_and_a_key_alone_turns_nothing_on(refused, loaded):
+    message = refused(arguments={"enable_encryption": True})
+    assert message.startswith("enable_encryption")
+    assert "LLMCACHE_ENCRYPTION_KEY" in message
+    assert refused(ENCRYPTION="1").startswith("LLMCACHE_ENCRYPTION")
+    assert loaded(ENCRYPTION_KEY="k").enable_encryption is False
+    assert loaded(ENCRYPTION_KEY="k", ENCRYPTION="true").enable_encryption is True
+    assert refused("enable_encryption = true").startswith("enable_encryption (")
 
 
 def test_the_default_of_what_is_missing_may_be_given(loaded):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from llm_cache.errors import EntryError, LLMCacheError
+from llm_cache.errors import EntryError, LLMCacheError, SealError
 
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
@@ -140,11 +140,46 @@ def unreadable(cache: LLMCache) -> tuple[int, int]:
             looked += 1
             try:
                 cache.engine.codec.decode(row)
+            except SealError:
+                # Where encryption is off, that is `encryption`'s subject.
+                unread += cache.engine.sealing.on
             except EntryError:
                 unread += 1
     except LLMCacheError:
         unread += 1  # the scan itself has come upon damage
     return unread, looked
+
+
+def encryption(cache: LLMCache) -> Iterator[Finding]:
+    """Whether what should be encrypted is, and the key at hand opens what is."""
+    from llm_cache.runtime.sealing import plain_rows, ring_of
+
+    store, sealing = cache.engine.store, cache.engine.sealing
+    try:
+        ring = ring_of(store)
+        entries, plain = store.summary().entries, 0
+        if ring is not None and ring.unsealed:
+            plain = plain_rows(store)
+    except LLMCacheError as error:
+        yield Finding("encryption", "failure", str(error))
+        return
+    if not sealing.on:
+        if ring is None:
+            yield Finding("encryption", "ok", "it is off")
+            return
+        hidden = f"{entries - plain:,} entries are encrypted, and encryption is off here: they count as misses"
+        yield Finding("encryption", "warning", hidden)
+        return
+    if sealing.useless:
+        yield Finding("encryption", "failure", "the keys of the store cannot be read")
+        return
+    yield Finding("encryption", "ok", "the key fits")
+    if plain:
+        still = f"{plain:,} of {entries:,} entries are still in plain form: `llm-cache rekey` encrypts them"
+        yield Finding("encryption", "warning", still)
+    if ring is not None and len(ring.numbers) > 1:
+        begun = "a change of the key was begun and not finished: do it again, or `llm-cache rekey` finishes it"
+        yield Finding("encryption", "warning", begun)
 
 
 def newest(cache: LLMCache) -> float | None:

@@ -19,6 +19,7 @@ TEMPLATE = """\
 # database_url = "~/.cache/llm-cache/cache.db"
 # default_ttl_days = 30             # days, fractions allowed, or "never"
 # enable_compression = true
+# enable_encryption = false         # with encryption_key, or better LLMCACHE_ENCRYPTION_KEY
 # namespace = "default"
 # mode = "read-write"               # read-write, read-only, refresh, offline, off
 # ignore_fields = []                # fields of a request, besides the built-in ones, that do not count

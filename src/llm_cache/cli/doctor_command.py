@@ -65,8 +65,11 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     try:
         with LLMCache() as cache:
             found.extend(checks.store(cache))
+            found.extend(checks.encryption(cache))
             if not any(finding.status == "failure" for finding in found):
                 newest, stats = checks.newest(cache), cache.stats()
+    except ConfigError as error:
+        found.append(Finding("encryption" if settings.enable_encryption else "store", "failure", str(error)))
     except Exception as error:
         # Whatever it is: that it happens is what was asked for.
         what = str(error) if isinstance(error, LLMCacheError) else f"{type(error).__name__}: {error}"

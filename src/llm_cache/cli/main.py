@@ -30,6 +30,7 @@ _COMMANDS = {
     "import": "Bring the entries of an export back.",
     "ui": "Show the cache in a browser.",
     "compact": "Give back to the system what the store no longer needs.",
+    "rekey": "Set, change or remove the encryption key.",
     "doctor": "Check configuration and store.",
     "config": "Show, locate or create the configuration.",
     "freeze": "Write entries into FILE as a cassette: JSON that people read and compare.",

@@ -12,6 +12,7 @@ import msgspec
 
 from llm_cache.clients.call_reader import has_values, shown
 from llm_cache.clients.values import VALUE_HEAD
+from llm_cache.codec.codec import outside
 from llm_cache.codec.values import encode_value, viewable
 from llm_cache.core.effects import Sent
 from llm_cache.core.events import Stored
@@ -19,7 +20,7 @@ from llm_cache.core.plan import about
 from llm_cache.core.policy import DAY_S
 from llm_cache.core.recorder import Recorder, Refused
 from llm_cache.core.signature import sign_named
-from llm_cache.errors import ConfigError, EntryError, StoreError, UncacheableError
+from llm_cache.errors import ConfigError, EntryError, SealError, StoreError, UncacheableError
 from llm_cache.stores.base import Filter
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def in_thread(job: Callable[..., _T], *arguments: Any) -> _T:
 
 def _digests(engine: Engine, key: str) -> list[bytes]:
     """What a key given by a person may mean: as it was passed, then as `list` shows it."""
-    digests = [sign_named(key, engine.policy_for()).digest]
+    digests = engine.sealing.names(sign_named(key, engine.policy_for()).digest)
     if _LISTED.fullmatch(key):
         digests.append(bytes.fromhex(key))
     return digests
@@ -52,7 +53,11 @@ def _digests(engine: Engine, key: str) -> list[bytes]:
 def get(engine: Engine, key: str) -> Entry | None:
     """The live entry of a key, with its readable views; None also if the store fails."""
     now = engine.clock()
-    for digest in _digests(engine, key):
+    try:
+        digests = _digests(engine, key)
+    except EntryError:
+        return None  # the keys of the store are not at hand
+    for digest in digests:
         try:
             row = engine.store.get(digest)
             if row is not None and (row.expires_at is None or row.expires_at > now):
@@ -64,7 +69,7 @@ def get(engine: Engine, key: str) -> Entry | None:
 
 def delete(engine: Engine, key: str) -> bool:
     """Forget the entry of a key."""
-    return any(engine.store.remove(Filter(key_prefix=d.hex())) for d in _digests(engine, key))
+    return sum(engine.store.remove(Filter(key_prefix=digest.hex())) for digest in _digests(engine, key)) > 0
 
 
 def put(engine: Engine, ask: Ask, value: object) -> str:
@@ -75,11 +80,12 @@ def put(engine: Engine, ask: Ask, value: object) -> str:
         raise UncacheableError("a cache whose mode is off stores nothing")
     data = encode_value(value)
     sent = Sent(VALUE_HEAD, now, now)
-    recorder = Recorder(ask.request, endpoint, ask.policy, about(ask), sent, "value")
+    recorder = Recorder(ask.request, endpoint, ask.policy, about(ask), sent, "value", signature.origin)
     recorder.feed(data, now)
     entry = recorder.finish(now)
     if isinstance(entry, Refused):
         raise UncacheableError(f"the value is not kept: {entry.reason}")
+    engine.sealing.prepare()
     engine.store.put(engine.codec.encode(entry))
     engine.ledger(Stored(about(ask), entry, nested=True))
     return entry.key
@@ -92,13 +98,15 @@ def entries(
     namespace: str | None,
     limit: int | None,
 ) -> Iterator[Entry]:
-    """The entries that match, newest first; records that cannot be read are passed over."""
+    """The entries that match, newest first; records that are damaged are passed over."""
     # Also what is still unpriced is priced now: whoever reads entries wants to know what they cost.
     engine.ledger.account(lenient=True)
     where = Filter(provider=provider, model=model, namespace=namespace)
     for row in engine.store.scan(where, limit):
         try:
             yield seen(engine, row)
+        except SealError:
+            yield outside(row)
         except EntryError:
             continue
 
@@ -107,7 +115,14 @@ def find(engine: Engine, prefix: str) -> list[Entry]:
     """The entries whose key begins so."""
     if not _PREFIX.fullmatch(prefix):
         return []
-    return [seen(engine, row) for row in engine.store.scan(Filter(key_prefix=prefix), _FOUND)]
+    return [_seen_or_outside(engine, row) for row in engine.store.scan(Filter(key_prefix=prefix), _FOUND)]
+
+
+def _seen_or_outside(engine: Engine, row: Row) -> Entry:
+    try:
+        return seen(engine, row)
+    except SealError:
+        return outside(row)
 
 
 def purge(

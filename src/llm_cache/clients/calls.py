@@ -110,7 +110,7 @@ class Recipe:
         if alike is not None:
             kept = self._kept.get(alike)
             if kept is not None and kept[0] is policy and kept[1] == code:
-                return Call(engine, kept[2], policy, self._endpoint, kept[3], kind)
+                return Call(engine, kept[2], policy, self._endpoint, engine.keyed(kept[3]), kind)
         arguments = self.parameters.written(bound)
         if code is None:
             return Call(engine, self._bare, policy, self._unreadable, None, kind)
@@ -121,7 +121,7 @@ class Recipe:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             self._kept[alike] = policy, code, request, signature
-        return Call(engine, request, policy, self._endpoint, signature, kind)
+        return Call(engine, request, policy, self._endpoint, engine.keyed(signature), kind)
 
     def _code(self, bound: Mapping[str, Any]) -> str | None:
         """The digest of the function as JSON, None if it cannot be made."""
@@ -142,8 +142,8 @@ class Recipe:
                 )
             return None
 
-    def key(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
-        """The key of a call made now and here."""
+    def signature(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Signature:
+        """The signature of a call made now and here."""
         policy = self.policy()
         bound = self.parameters.bound(args, kwargs)
         code = self._version or self._code(bound)
@@ -152,7 +152,7 @@ class Recipe:
                 f"the code of {self._endpoint.path} cannot be read, so that its calls have no key; give version="
             )
         body = call_body(self.parameters.written(bound), code.encode(), self._model)
-        return sign_call(self._endpoint, body, policy).key
+        return self.engine.keyed(sign_call(self._endpoint, body, policy))
 
 
 class _Called(Request):

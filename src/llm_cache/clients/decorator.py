@@ -17,7 +17,6 @@ from llm_cache.clients.calls import Recipe
 from llm_cache.clients.data import innermost
 from llm_cache.clients.options import layer
 from llm_cache.errors import ConfigError
-from llm_cache.stores.base import Filter
 
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
@@ -79,7 +78,7 @@ class CachedFunction(Generic[P, R]):
         Raises:
             TypeError: the arguments do not fit, or one of them cannot enter a key.
         """
-        return self._recipe.key(*self._all(args, kwargs))
+        return self._recipe.signature(*self._all(args, kwargs)).key
 
     def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget the answer to such a call; whether there was one.
@@ -88,8 +87,7 @@ class CachedFunction(Generic[P, R]):
             TypeError: as `cache_key`.
             StoreError: the store failed.
         """
-        key = self._recipe.key(*self._all(args, kwargs))
-        return self._recipe.engine.store.remove(Filter(key_prefix=key)) > 0
+        return self._recipe.engine.forget(self._recipe.signature(*self._all(args, kwargs)))
 
     @property
     def uncached(self) -> Callable[P, R]:

@@ -18,13 +18,15 @@ from llm_cache.clients.values import value_endpoint
 from llm_cache.codec.codec import Codec
 from llm_cache.core.plan import Ask
 from llm_cache.core.policy import Policy, tightened
-from llm_cache.core.signature import loads, sign
+from llm_cache.core.signature import Signature, keyed, loads, sign
 from llm_cache.ledger.ledger import Ledger
 from llm_cache.providers.registry import recognise
 from llm_cache.runtime.access import Access
 from llm_cache.runtime.registry import flights_at
+from llm_cache.runtime.sealing import Sealing
 from llm_cache.runtime.world import World
 from llm_cache.runtime.writer import writer
+from llm_cache.stores.base import Filter
 from llm_cache.stores.registry import open_store
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Engine:
         clock: seconds since the epoch.
 
     Raises:
-        ConfigError: the settings ask for what there is not.
+        ConfigError: the settings ask for what there is not, or the encryption key does not fit.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
@@ -75,8 +77,24 @@ class Engine:
             keep_expired_s=max(settings.stale_while_revalidate_s, settings.stale_if_error_s),
             clock=clock,
         )
-        self.codec = Codec(compress=settings.enable_compression, max_bytes=int(settings.max_entry_mb * MEGABYTE))
+        self.sealing = Sealing(
+            self.store,
+            settings.encryption_key if settings.enable_encryption else None,
+            f"encryption_key ({settings.origin('encryption_key')})",
+        )
+        self.codec = Codec(
+            compress=settings.enable_compression,
+            max_bytes=int(settings.max_entry_mb * MEGABYTE),
+            keys=self.sealing.keys if self.sealing.on else None,
+        )
+        try:
+            self.sealing.begin()
+        except BaseException:
+            self.store.close()
+            raise
         self.ledger = Ledger(self.store, writer(), settings.pricing_table, clock)
+        if self.sealing.on:
+            self.ledger.digest = self.sealing.digest
         self.access = Access(
             self.store,
             self.codec,
@@ -87,6 +105,7 @@ class Engine:
             memory_bytes=int(settings.memory_mb * MEGABYTE),
             limit_bytes=int(settings.max_size_mb * MEGABYTE),
             clock=clock,
+            sealing=self.sealing,
         )
         self.ledger.priced = self.access.forget
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the
@@ -118,8 +137,21 @@ class Engine:
         self._policies[layer, inner] = policy
         return policy
 
-    @staticmethod
-    def ask(request: Request, policy: Policy, kind: str | None = None) -> Ask:
+    def keyed(self, signature: Signature) -> Signature:
+        """The signature as this store keeps it: its key is an HMAC where encryption is on."""
+        return keyed(signature, self.sealing.name) if self.sealing.on else signature
+
+    def forget(self, signature: Signature) -> bool:
+        """Remove the entry of a signature, as `keyed` made it; whether there was one.
+
+        Raises:
+            StoreError: the store failed.
+            SealError: the keys of the store are not at hand.
+        """
+        names = self.sealing.names(bytes.fromhex(signature.origin)) if signature.origin else [signature.digest]
+        return sum(self.store.remove(Filter(key_prefix=name.hex())) for name in names) > 0
+
+    def ask(self, request: Request, policy: Policy, kind: str | None = None) -> Ask:
         """What is known of an HTTP request before it is decided. `kind` is the SDK's, if known."""
         if not policy.reads and not policy.writes:
             return Ask(request, policy, None, None)
@@ -128,7 +160,7 @@ class Engine:
         if endpoint is None:
             return Ask(request, policy, None, None)
         credentials = tuple(pair for pair in request.headers if pair[0] in _CREDENTIALS)
-        return Ask(request, policy, endpoint, sign(request, body, endpoint, policy), credentials)
+        return Ask(request, policy, endpoint, self.keyed(sign(request, body, endpoint, policy)), credentials)
 
     def explain(self, ask: Ask) -> str:
         """The stored request nearest to one that missed, and what differs, as text."""

@@ -99,7 +99,7 @@ def explain(engine: Engine, ask: Ask) -> str:
         document = ours.document
 
         def pair(row: Row, request: Request) -> Pair | None:
-            theirs = placed(row, request, policy)
+            theirs = placed(engine, row, request, policy)
             if theirs is None or (policy.scope and not theirs.exact):
                 return None
             return Pair(document, theirs.signature.document, signature.key)
@@ -118,15 +118,16 @@ def why_entry(engine: Engine, row: Row) -> Found:
         StoreError: the store failed.
         EntryError: the row cannot be read.
     """
+    row = engine.codec.whole(row)
     request = engine.codec.asked(row)
     policy = Policy(ignore_fields=engine.policy.ignore_fields)
-    mine = None if request is None else placed(row, request, policy)
+    mine = None if request is None else placed(engine, row, request, policy)
     if request is None or mine is None:
         return Found()
     document = mine.signature.document
 
     def pair(other: Row, asked: Request) -> Pair | None:
-        theirs = placed(other, asked, policy)
+        theirs = placed(engine, other, asked, policy)
         return None if theirs is None else Pair(document, theirs.signature.document, row.key.hex())
 
     wheres = _wheres(row.provider, row.model, row.endpoint, None)
@@ -152,7 +153,8 @@ def why_request(engine: Engine, body: bytes, provider: str | None, endpoint: str
 
     def pair(row: Row, request: Request) -> Pair | None:
         # A function's call has arguments and no body.
-        theirs = None if row.kind == "call" else placed(row, request, Policy(ignore_fields=engine.policy.ignore_fields))
+        policy = Policy(ignore_fields=engine.policy.ignore_fields)
+        theirs = None if row.kind == "call" else placed(engine, row, request, policy)
         if theirs is None:
             return None
         url = request.url
@@ -160,7 +162,7 @@ def why_request(engine: Engine, body: bytes, provider: str | None, endpoint: str
             url = join(base, row.endpoint)
         asked = Request(request.method, url, request.headers, body)
         ours = signed(row.kind, provider or row.provider, model or row.model, row.endpoint, asked, theirs.policy)
-        return None if ours is None else Pair(ours.document, theirs.signature.document, ours.key)
+        return None if ours is None else Pair(ours.document, theirs.signature.document, engine.keyed(ours).key)
 
     wheres = tuple(where for path in _paths(endpoint, value) for where in _wheres(provider, model, path, None))
     return search(engine, Wanted(body, wheres, None, pair))
@@ -193,7 +195,7 @@ class Placed(NamedTuple):
     """Whether the signature's key is the row's, which proves the policy."""
 
 
-def placed(row: Row, request: Request, policy: Policy) -> Placed | None:
+def placed(engine: Engine, row: Row, request: Request, policy: Policy) -> Placed | None:
     """The signature of a row's request; None if it has none.
 
     A row knows its namespace but not its sample, so a few are tried.
@@ -206,7 +208,7 @@ def placed(row: Row, request: Request, policy: Policy) -> Placed | None:
         signature = signed(row.kind, upstream, row.model, row.endpoint, request, tried)
         if signature is None:
             return None
-        if signature.digest == row.key:
+        if row.key in engine.sealing.names(signature.digest):
             return Placed(signature, tried, exact=True)
         first = first or Placed(signature, tried, exact=False)
     return first
@@ -257,9 +259,11 @@ def search(engine: Engine, wanted: Wanted, *, patience_s: float = _FOR_PEOPLE_S)
     chosen = Found(searched=searched)
     for _, _, key in sorted(best, reverse=True):
         again = engine.store.get(key)
-        asked = None if again is None else _asked(engine, again)
-        pair = None if again is None or asked is None else wanted.pair(again, asked)
-        if again is None or pair is None:
+        if again is None:
+            continue
+        again, asked = _asked(engine, again)
+        pair = None if asked is None else wanted.pair(again, asked)
+        if pair is None:
             continue  # removed meanwhile
         near = nearest(pair.ours, [(key.hex(), pair.theirs)])
         if near is not None and (chosen.near is None or near.weight < chosen.near.weight):
@@ -271,22 +275,25 @@ def search(engine: Engine, wanted: Wanted, *, patience_s: float = _FOR_PEOPLE_S)
 def _candidates(engine: Engine, wanted: Wanted) -> Iterator[tuple[Row, Request]]:
     seen = {wanted.skip}
     for where in wanted.wheres:
-        for row in engine.store.scan(where, ROWS):
+        for found in engine.store.scan(where, ROWS):
             if len(seen) > ROWS:
                 return
-            if row.key in seen or (wanted.kind is not None and row.kind != wanted.kind):
+            if found.key in seen:
+                continue
+            row, request = _asked(engine, found)
+            if wanted.kind is not None and row.kind != wanted.kind:
                 continue
             seen.add(row.key)
-            request = _asked(engine, row)
             if request is not None:
                 yield row, request
 
 
-def _asked(engine: Engine, row: Row) -> Request | None:
+def _asked(engine: Engine, row: Row) -> tuple[Row, Request | None]:
+    """A row, whole also where it is sealed, and what it answers."""
     try:
-        return engine.codec.asked(row)
+        return engine.codec.whole(row), engine.codec.asked(row)
     except EntryError:
-        return None  # this one cannot be compared, the others can
+        return row, None  # this one cannot be compared, the others can
 
 
 def _words(body: bytes) -> set[bytes]:

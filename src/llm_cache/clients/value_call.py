@@ -38,7 +38,9 @@ class ValueCall:
     ) -> None:
         self._engine = engine
         policy = engine.policy_for(layer)
-        signature = sign_named(key, policy) if key is not None else signature_of(provider, model, path, data, policy)
+        signature = engine.keyed(
+            sign_named(key, policy) if key is not None else signature_of(provider, model, path, data, policy)
+        )
         self._kept = Kept()
         self._stream = stream
         self.ask = Ask(

@@ -6,16 +6,20 @@ It must not know how stores keep rows, and no input may make `decode` raise anyt
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from llm_cache.codec import envelope
 from llm_cache.core.model import Entry, Frame, Head, Request, Row, Usage
-from llm_cache.errors import FormatError, UncacheableError
+from llm_cache.errors import FormatError, SealError, UncacheableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from llm_cache.codec.seal import Keys
 
 MAX_BYTES = 16 * 1024 * 1024
 _FRAMING = 64 * 1024
@@ -24,13 +28,35 @@ _WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[])
 """For money; the caller's own context may round to three digits or trap."""
 
 
-class _Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """As msgpack. A later version may append fields; those unknown here are passed over."""
+class _FirstReply(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A reply in a record of version 1."""
 
     headers: tuple[tuple[str, str], ...]
     frames: tuple[Frame, ...]
     usage: Usage | None = None
     model: str | None = None
+
+
+class _Reply(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """As msgpack. A later version may append fields; those unknown here are passed over.
+
+    Times stand apart from what arrived then, and each is told as the wait since the one before: numbers between the
+    words of a text would break up what zstd finds alike in it.
+    """
+
+    headers: tuple[tuple[str, str], ...]
+    pieces: tuple[bytes, ...]
+    waits_us: tuple[int, ...]
+    usage: Usage | None = None
+    model: str | None = None
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        if len(self.pieces) == 1 == len(self.waits_us):
+            return (Frame(self.pieces[0], self.waits_us[0]),)
+        if len(self.pieces) != len(self.waits_us):
+            raise ValueError("not as many times as pieces")
+        return tuple(map(_new_frame, zip(self.pieces, accumulate(self.waits_us), strict=True)))
 
 
 class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -42,10 +68,13 @@ class _Asked(msgspec.Struct, array_like=True, frozen=True, gc=False):
     body: bytes
 
 
+_new_frame = partial(tuple.__new__, Frame)
+"""Half the price of calling the class, for a stream's hundreds."""
 _pack = msgspec.msgpack.Encoder().encode
+_read_first: Callable[[bytes], _FirstReply] = msgspec.msgpack.Decoder(_FirstReply).decode
 _read_reply: Callable[[bytes], _Reply] = msgspec.msgpack.Decoder(_Reply).decode
 _read_asked: Callable[[bytes], _Asked] = msgspec.msgpack.Decoder(_Asked).decode
-_MALFORMED = (msgspec.MsgspecError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+_MALFORMED = (msgspec.MsgspecError, TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError)
 """What bytes and columns of any kind can make the libraries below raise."""
 
 
@@ -56,18 +85,25 @@ class Codec:
         compress: whether new records are compressed; old ones are read either way.
         max_bytes: replies over this many bytes are refused, and so are records that claim to hold
             more. Requests over it are left out of the record: they only explain.
+        keys: gives the store's keys where new records are to be sealed, or raises `SealError` while there are none;
+            then nothing is written, since what should be sealed must not be written plainly.
     """
 
-    def __init__(self, *, compress: bool = True, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, *, compress: bool = True, max_bytes: int = MAX_BYTES, keys: Callable[[], Keys] | None = None
+    ) -> None:
         self._compress = compress
+        self._keys = keys
         self._limit = max_bytes + max_bytes // 4 + _FRAMING
 
     def encode(self, entry: Entry) -> Row:
-        """The row of an entry.
+        """The row of an entry. Where it is sealed, its key is an HMAC of the entry's `origin`, or else of its `key`.
 
         Raises:
             UncacheableError: the entry is over the size limit or holds what cannot be written.
+            SealError: it should be sealed, and there are no keys.
         """
+        keys = None if self._keys is None else self._keys()
         try:
             row = Row(
                 key=bytes.fromhex(entry.key),
@@ -89,28 +125,39 @@ class Codec:
                 hits=entry.hits,
                 last_hit_at=entry.last_hit_at,
             )
-            columns = _columns(row)
-            reply = _pack(_Reply(entry.head.headers, entry.frames, entry.usage, entry.answered_model))
+            pieces = tuple([frame.data for frame in entry.frames])
+            waits = _waits([frame.at_us for frame in entry.frames])
+            reply = _pack(_Reply(entry.head.headers, pieces, waits, entry.usage, entry.answered_model))
             asked = entry.asked
             request = b"" if asked is None else _pack(_Asked(asked.method, asked.url, asked.headers, asked.body))
+            if len(reply) > self._limit:
+                raise UncacheableError(f"a reply of {len(reply)} bytes is over the limit of {self._limit}")
+            return self._written(entry, row, keys, reply, request if len(request) <= self._limit else b"")
         except _MALFORMED as error:
             raise UncacheableError(f"an entry cannot be written: {error}") from error
-        if len(reply) > self._limit:
-            raise UncacheableError(f"a reply of {len(reply)} bytes is over the limit of {self._limit}")
-        if len(request) > self._limit:
-            request = b""
-        return row._replace(value=envelope.wrap(columns, reply, request, compress=self._compress))
+
+    def _written(self, entry: Entry, row: Row, keys: Keys | None, reply: bytes, request: bytes) -> Row:
+        if keys is None:
+            return row._replace(value=envelope.wrap(_columns(row), reply, request, compress=self._compress))
+        origin = bytes.fromhex(entry.origin) if entry.origin else row.key
+        sealed = bare(row)._replace(key=keys.name(origin))
+        hidden = envelope.Hidden(origin, entry.kind, entry.stream)
+        value = envelope.seal(_columns(sealed), hidden, reply, request, keys, compress=self._compress)
+        return sealed._replace(value=value)
 
     def decode(self, row: Row) -> Entry:
         """The entry of a row, without what was asked.
 
         Raises:
             FormatError: the record is damaged or of a version that is unknown here.
-            SealError: it is encrypted.
+            SealError: it is encrypted, and there is no key that opens it.
         """
         try:
-            reply = _read_reply(envelope.reply_of(_columns(row), row.value, self._limit))
-            return _entry(row, reply)
+            if envelope.key_id(row.value) is None:
+                reply = envelope.reply_of(_columns(row), row.value, self._limit)
+                return _entry(row, _read_first(reply) if row.value[3] == 1 else _read_reply(reply))
+            record = self._opened(row, request=False)
+            return _entry(_whole(row, record), _read_reply(record.reply), record.hidden)
         except _MALFORMED as error:
             raise FormatError(f"a stored record is malformed: {error}") from error
 
@@ -122,13 +169,58 @@ class Codec:
             SealError: as `decode`.
         """
         try:
-            data = envelope.request_of(_columns(row), row.value, self._limit)
+            if envelope.key_id(row.value) is None:
+                data = envelope.request_of(_columns(row), row.value, self._limit)
+            else:
+                data = self._opened(row, request=True).request
             if not data:
                 return None
             asked = _read_asked(data)
         except _MALFORMED as error:
             raise FormatError(f"a stored record is malformed: {error}") from error
         return Request(asked.method, asked.url, asked.headers, asked.body)
+
+    def whole(self, row: Row) -> Row:
+        """The row with the columns that a sealed row leaves bare.
+
+        Raises:
+            FormatError: as `decode`.
+            SealError: as `decode`.
+        """
+        if envelope.key_id(row.value) is None:
+            return row
+        try:
+            return _whole(row, self._opened(row, request=True))
+        except _MALFORMED as error:
+            raise FormatError(f"a stored record is malformed: {error}") from error
+
+    def _opened(self, row: Row, *, request: bool) -> envelope.Record:
+        if self._keys is None:
+            raise SealError("a stored record is encrypted, and encryption is off")
+        return envelope.opened(_columns(bare(row)), row.value, self._keys(), self._limit, request=request)
+
+
+def sealed_with(row: Row) -> int | None:
+    """The identifier of the data key that a row is sealed with, by its own account; None if it is not sealed."""
+    return envelope.key_id(row.value)
+
+
+def outside(row: Row) -> Entry:
+    """What can be told of a sealed row without its key: its columns. Its kind is empty, and so is the answer."""
+    usage = None
+    if row.input_tokens is not None or row.output_tokens is not None:
+        usage = Usage(row.input_tokens, row.output_tokens)
+    return _entry(row, _Reply((), (), (), usage))
+
+
+def bare(row: Row) -> Row:
+    """The columns as a sealed row has them: what kind of request it was, and whether for a stream, is inside."""
+    return row._replace(kind="", stream=False)
+
+
+def _whole(row: Row, record: envelope.Record) -> Row:
+    hidden = record.hidden
+    return row if hidden is None else row._replace(kind=hidden.kind, stream=hidden.stream)
 
 
 def to_pico(cost_usd: Decimal | None) -> int | None:
@@ -148,7 +240,12 @@ def _columns(row: Row) -> bytes:
     return row[0] + _pack(row[2:11])
 
 
-def _entry(row: Row, reply: _Reply) -> Entry:
+def _waits(times: list[int]) -> tuple[int, ...]:
+    """Of each the difference from the one before."""
+    return tuple([at - before for before, at in zip([0, *times], times, strict=False)])
+
+
+def _entry(row: Row, reply: _Reply | _FirstReply, hidden: envelope.Hidden | None = None) -> Entry:
     return Entry(
         row.key.hex(),
         row.kind,
@@ -169,4 +266,5 @@ def _entry(row: Row, reply: _Reply) -> Entry:
         row.last_hit_at,
         len(row.value),
         reply.model,
+        "" if hidden is None else hidden.origin.hex(),
     )

@@ -49,7 +49,7 @@ _KEYS = (
     Key("database_url", None, given.text),
     Key("default_ttl_days", 30, given.ttl, "LLMCACHE_TTL"),
     Key("enable_compression", True, given.flag, "LLMCACHE_COMPRESSION"),
-    Key("enable_encryption", False, given.flag, "LLMCACHE_ENCRYPTION", later=True),
+    Key("enable_encryption", False, given.flag, "LLMCACHE_ENCRYPTION"),
     Key("encryption_key", None, given.text, secret=True),
     Key("namespace", "default", given.namespace),
     Key("mode", Mode.READ_WRITE, given.mode),

@@ -62,6 +62,11 @@ def load(arguments: Mapping[str, object] | None = None, environ: Mapping[str, st
             origins[name] = given[name][0].origin
             if key.later and values[name] != key.default:
                 raise _missing(key, given[name][0])
+    if values["enable_encryption"] and not values["encryption_key"]:
+        raise ConfigError(
+            f"{given['enable_encryption'][0].source} turns encryption on, but there is no key: give encryption_key, or"
+            " set LLMCACHE_ENCRYPTION_KEY"
+        )
     _merge_upstreams(values, origins, given["upstreams"], environ)
     backend, url, kind_from, url_from = place(given["backend"], given["database_url"], environ)
     for name, source_of in (("backend", kind_from), ("database_url", url_from)):

@@ -164,7 +164,8 @@ class Entry:
     Attributes named like the fields of `llm-cache list --json`. Times (`*_at`) are seconds since
     the epoch, `model` is the one that was asked for and `answered_model` what the reply called itself
     (`gpt-4` and `gpt-4-0613`), `latency_ms` is how long the upstream took for the whole reply, `size_bytes` what the
-    record takes in the store, `cost_usd` None while unknown. `request`, `response` and `text` are
+    record takes in the store, `cost_usd` None while unknown. Where the store is sealed, `key` is an HMAC and `origin`
+    what it was made of: the key as it would be without encryption. `request`, `response` and `text` are
     readable views that `LLMCache.get` and `entries` fill in; the hit path leaves them None.
     """
 
@@ -187,6 +188,7 @@ class Entry:
     last_hit_at: float | None = None
     size_bytes: int = 0
     answered_model: str | None = None
+    origin: str = field(default="", compare=False, repr=False)
     request: object = field(default=None, compare=False)
     response: object = field(default=None, compare=False)
     text: str | None = field(default=None, compare=False)

@@ -254,7 +254,8 @@ def _relay(ask: Ask, whom: events.About, sent: Sent, why: str) -> Relay:
     endpoint, policy = ask.endpoint, ask.policy
     recorder = None
     if sent.head.status == OK and endpoint is not None:
-        recorder = Recorder(ask.request, endpoint, policy, whom, sent, ask.kind)
+        origin = ask.signature.origin if ask.signature else ""
+        recorder = Recorder(ask.request, endpoint, policy, whom, sent, ask.kind, origin)
     return Relay(sent, relay(recorder, whom, sent, keep=policy.writes), recorder, why)
 
 

@@ -95,6 +95,7 @@ class Recorder:
         "_endpoint",
         "_frames",
         "_kind",
+        "_origin",
         "_policy",
         "_reader",
         "_request",
@@ -111,6 +112,7 @@ class Recorder:
         about: About,
         sent: Sent,
         kind: Kind = "http",
+        origin: str = "",
     ) -> None:
         self._request = request
         self._endpoint = endpoint
@@ -118,6 +120,7 @@ class Recorder:
         self._about = about
         self._sent = sent
         self._kind = kind
+        self._origin = origin
         self._reader: Reader | None = None
         self._frames: list[Frame] = []
         self._size = 0
@@ -175,6 +178,7 @@ class Recorder:
             usage=reading.usage,
             latency_ms=latency_ms,
             answered_model=reading.model,
+            origin=self._origin,
         )
 
     def abandoned(self) -> Refused:

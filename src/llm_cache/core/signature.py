@@ -16,6 +16,8 @@ from llm_cache.core import canonical
 from llm_cache.core.multipart import Part, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from llm_cache.core.model import Endpoint, Headers, Request
     from llm_cache.core.policy import Policy
 
@@ -37,12 +39,14 @@ class Signature:
     """The canonical form of a request, kept so that a miss can be explained.
 
     Attributes:
-        key: 64 lower-case hex digits, the SHA-256 of `document`.
+        key: 64 lower-case hex digits, the SHA-256 of `document`; on a sealed store an HMAC of that.
         document: the canonical JSON text that was digested.
+        origin: on a sealed store the SHA-256, else empty.
     """
 
     key: str
     document: bytes
+    origin: str = ""
 
     @property
     def digest(self) -> bytes:
@@ -149,6 +153,14 @@ def sign_named(name: str, policy: Policy) -> Signature:
     rest = _envelope("value", "", "", (), (), policy.namespace, policy.scope, policy.sample)
     # Digested, because a name may hold anything, half a surrogate pair included.
     return _signature(b"body_sha256", _hex(name.encode("utf-8", "surrogatepass")), rest)
+
+
+def keyed(signature: Signature, name: Callable[[bytes], bytes]) -> Signature:
+    """The signature for a sealed store, where `name` makes a row's key of a plain one: an HMAC under a key of its own.
+
+    Of the digest, not of the document: what is stored already can then be given another key.
+    """
+    return Signature(name(signature.digest).hex(), signature.document, signature.key)
 
 
 def _signature(name: bytes, body: bytes, rest: bytes) -> Signature:

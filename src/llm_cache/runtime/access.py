@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from llm_cache.core.events import About, StoreFailed
-from llm_cache.errors import EntryError, StoreBusy, StoreError
+from llm_cache.errors import EntryError, FormatError, SealError, StoreBusy, StoreError
 from llm_cache.runtime.breaker import Breaker
 from llm_cache.runtime.evictor import Evictor
 from llm_cache.runtime.leases import Leases
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.mending import Mending
+from llm_cache.runtime.sealing import Sealing, belongs
 from llm_cache.runtime.tier import Tier
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Access:
 
     Attributes:
         leases: who may fetch what, among all processes.
+        sealing: the store's keys; by default encryption is off.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Access:
         memory_bytes: int = 0,
         limit_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
+        sealing: Sealing | None = None,
     ) -> None:
         self.store = store
         self.codec = codec
@@ -73,6 +77,7 @@ class Access:
         self._hangs = False
         self._told_of: int | None = None
         self._tier = Tier(memory_bytes)
+        self._sealing = sealing or Sealing(store, None)
         self._evictor = None if limit_bytes is None else Evictor(store, writer, listener, limit_bytes)
         self._mending = Mending(store, writer)
         place = store.location()
@@ -90,8 +95,8 @@ class Access:
 
     @property
     def healthy(self) -> bool:
-        """Whether the latest read and the latest write worked."""
-        return not (self._reading.failing or self._writing.failing)
+        """Whether the latest read and the latest write worked, and the keys of a sealed store are at hand."""
+        return not (self._reading.failing or self._writing.failing or self._sealing.useless)
 
     def _asked(self) -> bool:
         """Whether the store answers, as far as one knows: then leases are worth a try."""
@@ -102,15 +107,27 @@ class Access:
         """Whether a lookup takes microseconds, so that it may be made on an event loop."""
         return self.store.inline and not self._hangs
 
-    def lookup(self, key: str, verify: Callable[[Entry], None] | None = None) -> Entry | None:
-        """The entry of that key, or None; also when the store fails or `verify` raises EntryError."""
+    def lookup(self, key: str, verify: Callable[[Entry], None] | None = None, origin: str = "") -> Entry | None:
+        """The entry of that key, or None; also when the store fails or `verify` raises EntryError.
+
+        `origin` is what the key was made of where the store is sealed; while keys are being changed, there are several.
+        """
+        if self._sealing.unread:
+            # Finding the keys takes a tenth of a second: too long for a call, and nothing could be read without.
+            self.writer.post(self._find_keys)
+            self._tell(StoreFailed(About(key=key), "get", "skipped"))
+            return None
         reading = self._reading
         if reading.failing and not reading.allows(time.monotonic()):
             self._tell(StoreFailed(About(key=key), "get", "skipped"))
             return None
         began = time.monotonic()
         try:
-            generation, entry, row = self._get_behind(key) if self._hangs else self._get(key)
+            generation, entry, row = self._get_behind(key, origin) if self._hangs else self._get(key, origin)
+        except SealError as error:
+            # Turned off, which was said when it happened.
+            self._tell(StoreFailed(About(key=key), "get", str(error)))
+            return None
         except Exception as error:
             self._failed(reading, key, "get", error)
             return None
@@ -120,7 +137,7 @@ class Access:
             reading.succeeded()
         try:
             if row is not None:
-                entry = self.codec.decode(row)
+                entry = self._decoded(row, key, origin)
                 self._tier.put(entry, generation)
             if entry is not None and verify is not None:
                 verify(entry)
@@ -149,14 +166,42 @@ class Access:
         """The entry of that key if it is at hand in memory and still what the store of this generation has."""
         return self._tier.get(key, generation)
 
-    def _get(self, key: str) -> tuple[int, Entry | None, Row | None]:
+    def _decoded(self, row: Row, key: str, origin: str) -> Entry:
+        if origin and not belongs(row, bytes.fromhex(origin)):
+            raise FormatError("a record in plain form lies where an encrypted one belongs")
+        entry = self.codec.decode(row)
+        # One from before the store was sealed: its plain key must not get into what is counted.
+        return replace(entry, key=key) if entry.key == origin else entry
+
+    def _get(self, key: str, origin: str) -> tuple[int, Entry | None, Row | None]:
         # Asked before the row is read: what is replaced in between is noticed at the next look.
         generation = self.store.generation()
+        self._sealing.look(generation)
+        if origin:
+            return self._get_sealed(bytes.fromhex(origin), generation)
         entry = self._tier.get(key, generation)
         return generation, entry, self.store.get(bytes.fromhex(key)) if entry is None else None
 
-    def _get_behind(self, key: str) -> tuple[int, Entry | None, Row | None]:
-        future = self.writer.submit(partial(self._get, key))
+    def _get_sealed(self, origin: bytes, generation: int) -> tuple[int, Entry | None, Row | None]:
+        names = self._sealing.names(origin)
+        for name in names:
+            entry = self._tier.get(name.hex(), generation)
+            if entry is not None:
+                return generation, entry, None
+        for name in names:
+            row = self.store.get(name)
+            if row is not None:
+                return generation, None, row
+        return generation, None, None
+
+    def _find_keys(self) -> None:
+        try:
+            self._sealing.try_again()
+        except StoreError as error:
+            self._reading.failed(time.monotonic(), error)
+
+    def _get_behind(self, key: str, origin: str) -> tuple[int, Entry | None, Row | None]:
+        future = self.writer.submit(partial(self._get, key, origin))
         try:
             return future.result(self._read_timeout_s)
         except (FutureTimeoutError, TimeoutError):
@@ -207,6 +252,14 @@ class Access:
         return self._write_timeout_s
 
     def _put(self, entry: Entry) -> bool:
+        try:
+            self._sealing.prepare()
+        except SealError as error:
+            self._tell(StoreFailed(About(key=entry.key), "put", str(error)))
+            return False
+        except Exception as error:
+            self._failed(self._writing, entry.key, "put", error)
+            return False
         try:
             row = self.codec.encode(entry)
         except Exception as error:

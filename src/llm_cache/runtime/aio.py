@@ -64,6 +64,7 @@ class _Call:
         self.tell = partial(heard, tell)
         self.answer: Generator[Effect, Any, plan.Outcome] = plan.answer(ask, world.clock())
         self.key = ask.signature.key if ask.signature else ""
+        self.origin = ask.signature.origin if ask.signature else ""
         self.loop = running_loop()
         self.flight: AsyncFlight | None = None
         self.seat = 0
@@ -111,8 +112,8 @@ class _Call:
     async def _lookup(self, key: str) -> object:
         access = self.world.access
         if access.inline or self.loop is None:
-            return access.lookup(key, self.ask.verify)
-        return await asyncio.to_thread(access.lookup, key, self.ask.verify)
+            return access.lookup(key, self.ask.verify, self.origin)
+        return await asyncio.to_thread(access.lookup, key, self.ask.verify, self.origin)
 
     async def _explain(self) -> str:
         explain = self.world.explain

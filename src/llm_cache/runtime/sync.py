@@ -128,6 +128,7 @@ class _Call:
         self.send = send
         self.tell = partial(heard, tell)
         self.key = ask.signature.key if ask.signature else ""
+        self.origin = ask.signature.origin if ask.signature else ""
         self.flight: SyncFlight | None = None
         self.seat = 0
         self.leads = False
@@ -145,7 +146,7 @@ class _Call:
                 # By type, since a hit has a Lookup and a Tell and should cost no more than those.
                 kind = type(effect)
                 if kind is Lookup:
-                    reply = world.access.lookup(effect.key, self.ask.verify)  # type: ignore[union-attr]
+                    reply = world.access.lookup(effect.key, self.ask.verify, self.origin)  # type: ignore[union-attr]
                 elif kind is Tell:
                     self.tell(effect.event)  # type: ignore[union-attr]
                 elif kind is Send:

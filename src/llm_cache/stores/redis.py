@@ -200,7 +200,9 @@ class RedisStore:
     def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
         """See `Journals`."""
         key = rows.JOURNAL + journal
-        if lines:
+        if not most:
+            self._writer.run("DEL", key)
+        elif lines:
             self._writer.each([("LPUSH", key, *lines), ("LTRIM", key, 0, most - 1)])
 
     def jotted(self, journal: str, limit: int) -> list[bytes]:

@@ -108,6 +108,7 @@ class Engine:
             sealing=self.sealing,
         )
         self.ledger.priced = self.access.forget
+        self.ledger.excused = self.access.ailing
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the
         # collector may run this anywhere, under any lock; the thread is waited for after all finalizers have run.
         self._finalizer = weakref.finalize(self, writer().post, partial(_close, self.access, self.ledger))

@@ -72,6 +72,8 @@ class Ledger:
         """Makes the short texts that stand for fields of missed requests; a sealed store's depends on its secret."""
         self.priced: Callable[[list[str]], None] = _nobody
         """Told which entries have learnt their price; whoever keeps them in memory reads them again."""
+        self.excused: Callable[[], bool] = _never
+        """Whether it is known already, and was told of, that the store does not answer."""
         self.reset()
         endings.remember(self)
 
@@ -129,7 +131,7 @@ class Ledger:
             except Exception as error:
                 with self._counting:
                     self._books.merge(books)
-                if not self._failing:
+                if not self._failing and not self.excused():
                     _log.warning("the account could not be written, it is kept for later: %s", error)
                 self._failing = True
                 return False
@@ -349,6 +351,11 @@ class Ledger:
 
 def _digest(data: bytes) -> str:
     return sha256(data).hexdigest()[:16]
+
+
+def _never() -> bool:
+    """Nothing is known of the store but what is met here."""
+    return False
 
 
 def _nobody(keys: list[str]) -> None:

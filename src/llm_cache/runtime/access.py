@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from llm_cache.core.events import About, StoreFailed
 from llm_cache.errors import EntryError, FormatError, SealError, StoreBusy, StoreError
+from llm_cache.runtime.aside import aside
 from llm_cache.runtime.breaker import Breaker
 from llm_cache.runtime.evictor import Evictor
 from llm_cache.runtime.leases import Leases
@@ -76,17 +77,19 @@ class Access:
         self._read_timeout_s = read_timeout_s
         self._hangs = False
         self._told_of: int | None = None
+        self._clock = clock
         self._tier = Tier(memory_bytes)
         self._sealing = sealing or Sealing(store, None)
         self._evictor = None if limit_bytes is None else Evictor(store, writer, listener, limit_bytes)
         self._mending = Mending(store, writer)
         place = store.location()
-        self._reading = Breaker(f"reading the cache in {place}")
-        self._writing = Breaker(f"writing the cache in {place}")
+        beside: list[Breaker] = []
+        self._reading = Breaker(f"reading the cache in {place}", beside=beside)
+        self._writing = Breaker(f"writing the cache in {place}", beside=beside)
         self.leases = Leases(
             store.leases,
             writer,
-            Breaker(f"sharing calls in flight through the cache in {place}"),
+            Breaker(f"sharing calls in flight through the cache in {place}", beside=beside),
             self._asked,
             self._tell,
             write_timeout_s,
@@ -97,6 +100,10 @@ class Access:
     def healthy(self) -> bool:
         """Whether the latest read and the latest write worked, and the keys of a sealed store are at hand."""
         return not (self._reading.failing or self._writing.failing or self._sealing.useless)
+
+    def ailing(self) -> bool:
+        """Whether the store has failed the last time, which was told of then."""
+        return not self.healthy
 
     def _asked(self) -> bool:
         """Whether the store answers, as far as one knows: then leases are worth a try."""
@@ -118,18 +125,19 @@ class Access:
             self._tell(StoreFailed(About(key=key), "get", "skipped"))
             return None
         reading = self._reading
-        if reading.failing and not reading.allows(time.monotonic()):
+        if reading.failing and not self._may_read(time.monotonic()):
             self._tell(StoreFailed(About(key=key), "get", "skipped"))
             return None
         began = time.monotonic()
         try:
-            generation, entry, row = self._get_behind(key, origin) if self._hangs else self._get(key, origin)
+            behind = self._hangs or not self.store.timely
+            generation, entry, row = self._get_behind(key, origin) if behind else self._get(key, origin)
         except SealError as error:
             # Turned off, which was said when it happened.
             self._tell(StoreFailed(About(key=key), "get", str(error)))
             return None
         except Exception as error:
-            self._failed(reading, key, "get", error)
+            self._failed(reading, key, "get", error, time.monotonic() - began)
             return None
         # A system call that blocks cannot be interrupted, but the next one need not be waited for.
         self._hangs = time.monotonic() - began > _OVERRUN * self._read_timeout_s
@@ -164,7 +172,7 @@ class Access:
 
     def recall(self, key: str, generation: int) -> Entry | None:
         """The entry of that key if it is at hand in memory and still what the store of this generation has."""
-        return self._tier.get(key, generation)
+        return self._tier.get(key, generation, self._clock())
 
     def _decoded(self, row: Row, key: str, origin: str) -> Entry:
         if origin and not belongs(row, bytes.fromhex(origin)):
@@ -179,13 +187,13 @@ class Access:
         self._sealing.look(generation)
         if origin:
             return self._get_sealed(bytes.fromhex(origin), generation)
-        entry = self._tier.get(key, generation)
+        entry = self._tier.get(key, generation, self._clock())
         return generation, entry, self.store.get(bytes.fromhex(key)) if entry is None else None
 
     def _get_sealed(self, origin: bytes, generation: int) -> tuple[int, Entry | None, Row | None]:
-        names = self._sealing.names(origin)
+        names, now = self._sealing.names(origin), self._clock()
         for name in names:
-            entry = self._tier.get(name.hex(), generation)
+            entry = self._tier.get(name.hex(), generation, now)
             if entry is not None:
                 return generation, entry, None
         for name in names:
@@ -200,8 +208,50 @@ class Access:
         except StoreError as error:
             self._reading.failed(time.monotonic(), error)
 
+    def at_once(self, key: str) -> bool:
+        """Whether a lookup asks nobody who may have to be waited for: the entry is in memory, or the store at rest."""
+        if self.inline or self._reading.rests(time.monotonic()):
+            return True
+        if self.store.inline:
+            return False
+        generation = self.store.known_generation()
+        return generation is not None and self.recall(key, generation) is not None
+
+    def overdue_lookup(self, key: str) -> None:
+        """Count a lookup in a thread that did not come to its end in time."""
+        patience_s = self.lookup_timeout_s
+        self._failed(self._reading, key, "get", StoreBusy(f"not read within {patience_s:g} s"), patience_s)
+
+    @property
+    def lookup_timeout_s(self) -> float:
+        """After what time a lookup in a thread is given up. Its round trips have deadlines of their own."""
+        return _OVERRUN * self._read_timeout_s
+
+    def _may_read(self, now: float) -> bool:
+        """Whether a call may ask a store that failed the last time."""
+        reading = self._reading
+        if not reading.allows(now):
+            return False
+        if reading.open and not self.inline:
+            # No call waits for a deadline just to find out whether the store is back.
+            aside(self._probe)
+            return False
+        return True
+
+    def _probe(self) -> None:
+        began = time.monotonic()
+        try:
+            self.store.get(bytes(32))
+        except Exception as error:
+            self._reading.failed(time.monotonic(), error)
+        else:
+            self._hangs = time.monotonic() - began > _OVERRUN * self._read_timeout_s
+            if not self._hangs:
+                self._reading.succeeded()
+
     def _get_behind(self, key: str, origin: str) -> tuple[int, Entry | None, Row | None]:
-        future = self.writer.submit(partial(self._get, key, origin))
+        job = partial(self._get, key, origin)
+        future = self.writer.submit(job) if self.store.inline else aside(job)
         try:
             return future.result(self._read_timeout_s)
         except (FutureTimeoutError, TimeoutError):
@@ -226,6 +276,11 @@ class Access:
         """Begin to keep the entry; None if the store is not asked at all for now."""
         if not self._writing.allows(time.monotonic()):
             self._tell(StoreFailed(About(key=entry.key), "put", "skipped"))
+            return None
+        if not self.store.inline and (self._writing.open or self._reading.failing):
+            # It does not answer just now: it is tried behind the call's back, which tells whether it is back.
+            self._tell(StoreFailed(About(key=entry.key), "put", "not waited for"))
+            self.writer.post(partial(self._put, entry))
             return None
         future = self.writer.submit(partial(self._put, entry))
         if self._evictor is not None:
@@ -282,12 +337,12 @@ class Access:
         self._writing.succeeded()
         return True
 
-    def _failed(self, breaker: Breaker, key: str, operation: str, error: Exception) -> None:
+    def _failed(self, breaker: Breaker, key: str, operation: str, error: Exception, took_s: float = 0.0) -> None:
         if isinstance(error, StoreError) and error.damaged and self._mending.begin(error):
             # No reason to stop asking: the next to be asked is a new store.
             self._tell(StoreFailed(About(key=key), "damaged", str(error)))
             return
-        breaker.failed(time.monotonic(), error)
+        breaker.failed(time.monotonic(), error, took_s)
         if not isinstance(error, StoreError):
             _log.error("the store raised what it should not", exc_info=error)
         self._tell(StoreFailed(About(key=key), operation, str(error)))

@@ -33,6 +33,7 @@ from llm_cache.core.policy import Mode
 from llm_cache.runtime.aio_flights import OK, AsyncFlight, let_go_of
 from llm_cache.runtime.aio_reader import AsyncReader, behind_the_back
 from llm_cache.runtime.aio_save import arrived
+from llm_cache.runtime.aside import aside
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 from llm_cache.runtime.sync import POLL_S, followed
@@ -111,9 +112,15 @@ class _Call:
 
     async def _lookup(self, key: str) -> object:
         access = self.world.access
-        if access.inline or self.loop is None:
-            return access.lookup(key, self.ask.verify, self.origin)
-        return await asyncio.to_thread(access.lookup, key, self.ask.verify, self.origin)
+        look = partial(access.lookup, key, self.ask.verify, self.origin)
+        if self.loop is None or access.at_once(key):
+            return look()
+        future = aside(look)
+        if await arrived(future, access.lookup_timeout_s):
+            return future.result()
+        future.cancel()
+        access.overdue_lookup(key)
+        return None
 
     async def _explain(self) -> str:
         explain = self.world.explain
@@ -194,7 +201,8 @@ class _Call:
         access = self.world.access
         if access.inline or self.loop is None:
             return access.leases.held(key)
-        return await asyncio.to_thread(access.leases.held, key)
+        future = aside(partial(access.leases.held, key))
+        return await arrived(future, access.lookup_timeout_s) and future.result()
 
     def _revalidate(self) -> None:
         key, world = self.key, self.world

@@ -34,13 +34,22 @@ class Tier:
         self._lock = threading.Lock()
         forks.tell(self)
 
-    def get(self, key: str, generation: int) -> Entry | None:
-        """The entry of that key, if it was read under this generation."""
+    def get(self, key: str, generation: int, now: float = 0.0) -> Entry | None:
+        """The entry of that key, if it was read under this generation and has not expired (seconds since the epoch).
+
+        Of one that has, the store may have another by now: what replaces an entry that a store had removed by itself
+        moves no generation.
+        """
         with self._lock:
             if generation != self._generation:
                 return None
             kept = self._entries.get(key)
             if kept is None:
+                return None
+            expires_at = kept[0].expires_at
+            if expires_at is not None and now >= expires_at:
+                del self._entries[key]
+                self._size -= kept[1]
                 return None
             self._entries.move_to_end(key)
             return kept[0]

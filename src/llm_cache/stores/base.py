@@ -99,10 +99,11 @@ class Store(Protocol):
     """Rows by key. Methods may be called from any thread; each raises `StoreError` when it fails.
 
     `inline` is true where `get` answers in microseconds without waiting for a network, so that it
-    may be called on an event loop.
+    may be called on an event loop. `timely` is false where it may take longer than its deadline.
     """
 
     inline: bool
+    timely: bool
 
     def get(self, key: bytes) -> Row | None:
         """The row of that key, expired or not, or None. Never writes."""
@@ -150,6 +151,10 @@ class Watched(Protocol):
         New rows, hits, prices and counters do not move it, and neither does `shrink`: what it removed is
         still true, and who writes at the limit removes all the time.
         """
+        ...
+
+    def known_generation(self) -> int | None:
+        """The same without waiting for anybody; None if that cannot be."""
         ...
 
 

@@ -25,6 +25,7 @@ class MemoryStore:
     """Rows in a dict. A forked child goes on with a copy of its own."""
 
     inline = True
+    timely = True
     leases: Leases | None = None
 
     def __init__(self) -> None:
@@ -59,6 +60,10 @@ class MemoryStore:
         """See `Store`."""
         self._use()
         return self._generation
+
+    def known_generation(self) -> int:
+        """See `Watched`."""
+        return self.generation()
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`."""

@@ -63,6 +63,8 @@ class RedisStore:
     ) -> None:
         address = address_of(url)
         self._shown = address.shown
+        # The cluster's client asks other nodes who has what when one fails, each with a deadline of its own.
+        self.timely = not address.cluster
         self._reader = Client(address, read_timeout_ms / 1000)
         self._writer = Client(address, write_timeout_ms / 1000)
         self._index = Index(self._writer)

@@ -58,6 +58,7 @@ class SqliteStore:
     """
 
     inline = True
+    timely = True
 
     def __init__(
         self,
@@ -125,6 +126,10 @@ class SqliteStore:
                 if channel.closed:
                     continue
                 raise connections.failed(error, channel) from error
+
+    def known_generation(self) -> int:
+        """See `Watched`."""
+        return self.generation()
 
     def put(self, row: Row) -> None:
         """See `Store`."""

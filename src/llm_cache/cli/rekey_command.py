@@ -22,7 +22,7 @@ _LARGEST = 1024 * 1024 * 1024
 """The largest entry that any configuration allows: one from a time of higher limits must not be lost."""
 
 
-@click.command(epilog="Example: NEW=… llm-cache rekey --new-key-env NEW")
+@click.command(epilog="Example: llm-cache rekey --new-key-env NEW_KEY")
 @click.option("--new-key-env", metavar="NAME", help="The environment variable that holds the new key.")
 @click.option("--new-key-file", metavar="FILE", help="The file that holds the new key; - is standard input.")
 @click.option("--remove", is_flag=True, help="Decrypt everything.")

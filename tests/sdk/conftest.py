@@ -44,6 +44,14 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         Path(path).write_text(json.dumps(_cells, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_certificates(tmp_path_factory):
+    """Every client loads all certificates of this machine when it is made; on loopback it needs none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("certificates")))
+        yield
+
+
 @pytest.fixture
 def cache(database):
     with LLMCache(database_url=database) as made:

@@ -37,16 +37,18 @@ class Sdk:
     Attributes:
         name: what the table calls it, without its version.
         distribution: what has to be installed.
-        clients: makes the sync and the async client, either may be None.
+        client: makes the sync client, or the async one.
         ask: asks for an exchange; `later` says that the client is the async one.
         takes: whether the SDK has a method for the exchange.
+        beside: what else has to be installed.
     """
 
     name: str
     distribution: str
-    clients: Callable[[Any, Any], tuple[Any, Any]]
+    client: Callable[[Any, Any, bool], Any]
     ask: Callable[[Any, Any, bool], Any]
     takes: Callable[[Any], bool]
+    beside: tuple[str, ...] = ()
 
     @property
     def row(self) -> str:
@@ -91,19 +93,19 @@ def ask_like_openai(client, exchange, later=False):
     return method(model=model_of(exchange), **arguments, **stream)
 
 
-def _openai(upstream, exchange):
+def _openai(upstream, exchange, later=False):
     import openai
 
     base = base_of(upstream, exchange, ending_of(exchange, _OPENAI_METHODS))
     kind = {"base_url": base, "api_key": "sk-test", "max_retries": 0}
-    return openai.OpenAI(**kind), openai.AsyncOpenAI(**kind)
+    return (openai.AsyncOpenAI if later else openai.OpenAI)(**kind)
 
 
-def _azure(upstream, exchange):
+def _azure(upstream, exchange, later=False):
     import openai
 
     kind = {"azure_endpoint": upstream.url, "api_key": "k", "api_version": "2024-10-21", "max_retries": 0}
-    return openai.AzureOpenAI(**kind), openai.AsyncAzureOpenAI(**kind)
+    return (openai.AsyncAzureOpenAI if later else openai.AzureOpenAI)(**kind)
 
 
 def _ask_azure(client, exchange, later=False):
@@ -113,11 +115,11 @@ def _ask_azure(client, exchange, later=False):
     return method(model=deployment, messages=MESSAGES, **stream)
 
 
-def _anthropic(upstream, exchange):
+def _anthropic(upstream, exchange, later=False):
     import anthropic
 
     kind = {"base_url": upstream.url, "api_key": "sk-ant-test", "max_retries": 0}
-    return anthropic.Anthropic(**kind), anthropic.AsyncAnthropic(**kind)
+    return (anthropic.AsyncAnthropic if later else anthropic.Anthropic)(**kind)
 
 
 def _ask_anthropic(client, exchange, later=False):
@@ -127,7 +129,7 @@ def _ask_anthropic(client, exchange, later=False):
     return client.messages.create(model="claude-haiku-4-5", messages=MESSAGES, max_tokens=9, **stream)
 
 
-def _anthropic_bedrock(upstream, exchange):
+def _anthropic_bedrock(upstream, exchange, later=False):
     import anthropic
 
     kind = {
@@ -137,7 +139,7 @@ def _anthropic_bedrock(upstream, exchange):
         "aws_region": "us-east-1",
         "max_retries": 0,
     }
-    return anthropic.AnthropicBedrock(**kind), anthropic.AsyncAnthropicBedrock(**kind)
+    return (anthropic.AsyncAnthropicBedrock if later else anthropic.AnthropicBedrock)(**kind)
 
 
 def _ask_anthropic_bedrock(client, exchange, later=False):
@@ -146,35 +148,35 @@ def _ask_anthropic_bedrock(client, exchange, later=False):
     return client.messages.create(model=model, messages=MESSAGES, max_tokens=9, **stream)
 
 
-def _groq(upstream, exchange):
+def _groq(upstream, exchange, later=False):
     import groq
 
     kind = {"base_url": upstream.url, "api_key": "gsk_test", "max_retries": 0}
-    return groq.Groq(**kind), groq.AsyncGroq(**kind)
+    return (groq.AsyncGroq if later else groq.Groq)(**kind)
 
 
-def _together(upstream, exchange):
+def _together(upstream, exchange, later=False):
     import together
 
     kind = {"base_url": upstream.url + "/v1", "api_key": "k", "max_retries": 0}
-    return together.Together(**kind), together.AsyncTogether(**kind)
+    return (together.AsyncTogether if later else together.Together)(**kind)
 
 
 # --- Cohere ------------------------------------------------------------------------------------
 
 
-def _cohere_v1(upstream, exchange):
+def _cohere_v1(upstream, exchange, later=False):
     import cohere
 
     kind = {"base_url": upstream.url, "api_key": "k", "log_warning_experimental_features": False}
-    return cohere.Client(**kind), cohere.AsyncClient(**kind)
+    return (cohere.AsyncClient if later else cohere.Client)(**kind)
 
 
-def _cohere_v2(upstream, exchange):
+def _cohere_v2(upstream, exchange, later=False):
     import cohere
 
     kind = {"base_url": upstream.url, "api_key": "k", "log_warning_experimental_features": False}
-    return cohere.ClientV2(**kind), cohere.AsyncClientV2(**kind)
+    return (cohere.AsyncClientV2 if later else cohere.ClientV2)(**kind)
 
 
 def _ask_cohere(client, exchange, later=False):
@@ -199,13 +201,12 @@ def _ask_cohere(client, exchange, later=False):
 # --- Mistral -----------------------------------------------------------------------------------
 
 
-def _mistral(upstream, exchange):
+def _mistral(upstream, exchange, later=False):
     try:
         cls = importlib.import_module("mistralai.client").Mistral
     except (ImportError, AttributeError):
         cls = importlib.import_module("mistralai").Mistral
-    client = cls(api_key="k", server_url=upstream.url)
-    return client, client
+    return cls(api_key="k", server_url=upstream.url)
 
 
 def _ask_mistral(client, exchange, later=False):
@@ -218,11 +219,10 @@ def _ask_mistral(client, exchange, later=False):
 # --- Google ------------------------------------------------------------------------------------
 
 
-def _genai(upstream, exchange):
+def _genai(upstream, exchange, later=False):
     from google import genai
 
-    client = genai.Client(api_key="k", http_options={"base_url": upstream.url, "api_version": "v1beta"})
-    return client, client
+    return genai.Client(api_key="k", http_options={"base_url": upstream.url, "api_version": "v1beta"})
 
 
 def _ask_genai(client, exchange, later=False):
@@ -239,10 +239,10 @@ def _ask_genai(client, exchange, later=False):
 # --- Ollama, Hugging Face, Bedrock ---------------------------------------------------------------
 
 
-def _ollama(upstream, exchange):
+def _ollama(upstream, exchange, later=False):
     import ollama
 
-    return ollama.Client(host=upstream.url, trust_env=False), ollama.AsyncClient(host=upstream.url, trust_env=False)
+    return (ollama.AsyncClient if later else ollama.Client)(host=upstream.url)
 
 
 def _ask_ollama(client, exchange, later=False):
@@ -251,23 +251,23 @@ def _ask_ollama(client, exchange, later=False):
     return client.generate(model="m", prompt="hi", stream=exchange.stream)
 
 
-def _huggingface(upstream, exchange):
+def _huggingface(upstream, exchange, later=False):
     import huggingface_hub
 
     base = base_of(upstream, exchange, "/chat/completions")
     kind = {"base_url": base, "api_key": "k"}
-    return huggingface_hub.InferenceClient(**kind), huggingface_hub.AsyncInferenceClient(**kind)
+    return (huggingface_hub.AsyncInferenceClient if later else huggingface_hub.InferenceClient)(**kind)
 
 
 def _ask_huggingface(client, exchange, later=False):
     return client.chat_completion(messages=MESSAGES, model="m", stream=exchange.stream)
 
 
-def _bedrock(upstream, exchange):
+def _bedrock(upstream, exchange, later=False):
     import boto3
     from botocore.config import Config
 
-    client = boto3.client(
+    return boto3.client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=upstream.url,
@@ -275,7 +275,6 @@ def _bedrock(upstream, exchange):
         aws_secret_access_key="s",
         config=Config(retries={"max_attempts": 0}),
     )
-    return client, None
 
 
 def _ask_bedrock(client, exchange, later=False):
@@ -316,6 +315,7 @@ SDKS = (
         _anthropic_bedrock,
         _ask_anthropic_bedrock,
         lambda exchange: _on_bedrock(exchange) and "anthropic" in exchange.path and "/invoke" in exchange.path,
+        ("boto3",),
     ),
     Sdk(
         "cohere, `Client`",
@@ -355,7 +355,7 @@ def cases():
     """Each installed SDK with the recorded exchanges that it is asked for."""
     found = []
     for sdk in SDKS:
-        if FOLDER is None or installed(sdk.distribution) is None:
+        if FOLDER is None or not all(map(installed, (sdk.distribution, *sdk.beside))):
             continue
         seen: dict[Any, int] = {}
         for exchange in load_traffic():

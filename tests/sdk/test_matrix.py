@@ -47,7 +47,7 @@ def params(later, kind=None):
 def test_sync_calls(sdk, exchange, cache):
     with FakeUpstream(seed=random.randrange(2**32)) as upstream:
         upstream.play(exchange)
-        client, _ = sdk.clients(upstream, exchange)
+        client = sdk.client(upstream, exchange, False)
         results = []
         with wrap(client, cache):
             for _ in range(2):
@@ -69,7 +69,7 @@ def test_sync_calls(sdk, exchange, cache):
 @pytest.mark.parametrize(("sdk", "exchange"), params(later=True))
 def test_async_calls(sdk, exchange, cache):
     async def main(upstream):
-        _, client = sdk.clients(upstream, exchange)
+        client = sdk.client(upstream, exchange, True)
         results = []
         with wrap(client, cache):
             for _ in range(2):

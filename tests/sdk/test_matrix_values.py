@@ -20,7 +20,7 @@ assert pytestmark  # the same conditions hold here
 def test_sync_functions(sdk, exchange, cache):
     with FakeUpstream(seed=random.randrange(2**32)) as upstream:
         upstream.play(exchange)
-        client, _ = sdk.clients(upstream, exchange)
+        client = sdk.client(upstream, exchange, False)
 
         @cached_call(cache=cache)
         def ask(name):
@@ -40,7 +40,7 @@ def test_sync_functions(sdk, exchange, cache):
 @pytest.mark.parametrize(("sdk", "exchange"), params(later=True, kind="`cached_call`, async"))
 def test_coroutine_functions(sdk, exchange, cache):
     async def main(upstream):
-        _, client = sdk.clients(upstream, exchange)
+        client = sdk.client(upstream, exchange, True)
 
         @cached_call(cache=cache)
         async def ask(name):
@@ -84,7 +84,7 @@ WHY = (
 def test_what_holds_a_connection_is_given_back_and_not_kept(sdk, exchange, cache):
     with FakeUpstream() as upstream:
         upstream.play(exchange)
-        client, _ = sdk.clients(upstream, exchange)
+        client = sdk.client(upstream, exchange, False)
 
         @cached_call(cache=cache)
         def ask():

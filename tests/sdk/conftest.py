@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from llm_cache import LLMCache
+from llm_cache import LLMCache, install, uninstall
+from llm_cache.testing import anthropic_message, anthropic_stream, openai_chat, openai_chat_stream
 
 _cells: dict[str, dict[str, Any]] = {}
 
@@ -56,3 +57,36 @@ def _no_certificates(tmp_path_factory):
 def cache(database):
     with LLMCache(database_url=database) as made:
         yield made
+
+
+@pytest.fixture
+def hooked(cache):
+    install(cache)
+    yield cache
+    uninstall()
+
+
+@pytest.fixture
+def up(upstream, monkeypatch):
+    """Answers chats of OpenAI and messages of Anthropic, streamed if that is asked for."""
+
+    def chat(received):
+        asked = json.loads(received.body)
+        if asked.get("tools"):
+            name = asked["tools"][0]["function"]["name"]
+            return openai_chat(tool_calls=[(name, {"city": "Zug"})])
+        usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        return openai_chat_stream(["he", "llo"], include_usage=usage) if asked.get("stream") else openai_chat("hello")
+
+    def messages(received):
+        return (
+            anthropic_stream(["he", "llo"]) if json.loads(received.body).get("stream") else anthropic_message("hello")
+        )
+
+    upstream.reply("/v1/chat/completions", chat)
+    upstream.reply("/v1/messages", messages)
+    for name in ("OPENAI", "ANTHROPIC"):
+        monkeypatch.setenv(f"{name}_API_KEY", "sk-test")
+    monkeypatch.setenv("OPENAI_BASE_URL", upstream.url + "/v1")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", upstream.url)
+    return upstream

@@ -325,11 +325,11 @@ async def test_a_leader_that_finds_the_answer_at_its_second_look_lands_and_its_f
     looks = []
     lookup = stage.access.lookup
 
-    def late(key, verify=None):
+    def late(key, verify=None, origin=""):
         looks.append(key)
         if len(looks) == 2:
             stage.access.save(entry(age_s=0, ttl_s=None))
-        return lookup(key, verify)
+        return lookup(key, verify, origin)
 
     monkeypatch.setattr(stage.access, "lookup", late)
     outcomes = await asyncio.gather(*[stage.arun() for _ in range(3)])

@@ -74,12 +74,12 @@ def test_a_leader_that_finds_the_answer_at_its_second_look_lands_and_its_followe
     gate, looks = Gate(), []
     lookup = stage.access.lookup
 
-    def late(key, verify=None):
+    def late(key, verify=None, origin=""):
         looks.append(key)
         if len(looks) == 2:
             gate.wait()
             stage.access.save(entry(age_s=0, ttl_s=None))
-        return lookup(key, verify)
+        return lookup(key, verify, origin)
 
     monkeypatch.setattr(stage.access, "lookup", late)
     leader = thread(stage.run)

@@ -30,7 +30,7 @@ def run(database: Path, tmp_path: Path, **environment: str) -> str:
 def test_a_warning_goes_to_standard_error_once(tmp_path):
     database = tmp_path / "cache.db"
     database.mkdir()
-    assert run(database, tmp_path).count("go on without the cache") == 2  # one for reading, one for writing
+    assert run(database, tmp_path).count("go on without the cache") == 1
 
 
 def test_it_goes_to_the_file_that_is_named(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 import time
@@ -83,6 +84,16 @@ class Client:
 
 def timeless(reply):
     return _SECONDS.sub(b"0", reply)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Who logs every hit wants none of them to go the short way; another test may have asked for that."""
+    logger = logging.getLogger("llm_cache")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)
 
 
 @pytest.fixture

@@ -117,8 +117,15 @@ class Connections:
             local = self.local
             self._opened()
             # Readers never wait: in a write-ahead log they need not, and elsewhere an event loop may be waiting.
-            connection = sqlite_files.connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
-            local.channel = self._channel(connection, "PRAGMA query_only = 1")
+            try:
+                connection = sqlite_files.connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
+                local.channel = self._channel(connection, "PRAGMA query_only = 1")
+            except sqlite3.Error as error:
+                ours, useless = self._translated(error)
+                if useless:
+                    # What is open is of a file that has been taken away.
+                    self._drop()
+                raise ours from error
             return local.channel
 
     def read(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple[Any, ...]]:

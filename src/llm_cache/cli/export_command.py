@@ -30,9 +30,16 @@ if TYPE_CHECKING:
 @click.option("--provider", help="Only this provider's.")
 @click.option("--model", help="Only this model's.")
 @click.option("--namespace", help="Only this namespace's.")
+@click.option("--decrypt", is_flag=True, help="Open what is sealed; without it sealed entries are written as they are.")
 @click.option("--redact", is_flag=True, help="Without what was asked and answered; cannot be imported.")
 def command(
-    file: str, form: str | None, provider: str | None, model: str | None, namespace: str | None, redact: bool
+    file: str,
+    form: str | None,
+    provider: str | None,
+    model: str | None,
+    namespace: str | None,
+    decrypt: bool,
+    redact: bool,
 ) -> None:
     """Write entries into FILE, newest first; - is standard output.
 
@@ -51,7 +58,7 @@ def command(
             from llm_cache.transfer.exporting import export
 
             with progress("Exporting", _total(cache, where)) as told:
-                done = export(cache.engine, opened, where, array=array, redact=redact, told=told)
+                done = export(cache.engine, opened, where, array=array, redact=redact, decrypt=decrypt, told=told)
         _say(done, file)
 
 
@@ -79,5 +86,7 @@ def _total(cache: LLMCache, where: Filter) -> int | None:
 def _say(done: Exported, file: str) -> None:
     if file != "-":
         click.echo(f"{done.entries:,} {'entry' if done.entries == 1 else 'entries'} exported to {file}.", err=True)
+    if done.sealed:
+        click.echo(f"{done.sealed:,} are sealed in it as they are in the store; --decrypt would open them.", err=True)
     if done.unreadable:
         click.echo(f"{done.unreadable:,} could not be read and are not in it; see llm-cache doctor.", err=True)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llm_cache.core.model import Entry, Row
 from llm_cache.core.signature import loads as parsed, sign
 from llm_cache.providers.registry import recognise
 from llm_cache.stores.base import EVERYTHING, Filter
@@ -23,7 +24,6 @@ from llm_cache.transfer.records import entry_of, line_of
 
 if TYPE_CHECKING:
     from llm_cache.clients.engine import Engine
-    from llm_cache.core.model import Entry
     from llm_cache.core.policy import Policy
 
 _ACCOUNT = frozenset({"openai-organization", "openai-project", "anthropic-organization-id"})
@@ -49,7 +49,7 @@ def write(engine: Engine, path: Path, where: Filter = EVERYTHING, namespace: str
     for record in records(engine, where, Exported()):
         if namespace is not None:
             (entry,) = moved(engine, [entry_of(line_of(dumps(record).encode()))], namespace)
-            record.update(key=entry.key, namespace=entry.namespace)
+            record.update(key=entry.key if isinstance(entry, Entry) else entry.key.hex(), namespace=namespace)
         lines.append(_settled(record))
     if not lines:
         return 0
@@ -71,19 +71,23 @@ def read(engine: Engine, path: Path, namespace: str | None = None) -> Imported:
     return import_entries(engine, entries if namespace is None else moved(engine, entries, namespace))
 
 
-def lasting(entries: Iterable[Entry]) -> Iterator[Entry]:
+def lasting(entries: Iterable[Entry | Row]) -> Iterator[Entry | Row]:
     """The same entries, without an end."""
     for entry in entries:
-        yield entry if entry.expires_at is None else replace(entry, expires_at=None)
+        # What is sealed is bound to its columns.
+        yield entry if isinstance(entry, Row) or entry.expires_at is None else replace(entry, expires_at=None)
 
 
-def moved(engine: Engine, entries: Iterable[Entry], namespace: str) -> Iterator[Entry]:
+def moved(engine: Engine, entries: Iterable[Entry | Row], namespace: str) -> Iterator[Entry | Row]:
     """The entries as if the library had fetched them, in this namespace.
 
     What a proxy has kept for one of its callers, or a run in a namespace of its own, has another key than the same
     call in a test. Results of functions and of `get_or_set` keep theirs: what their keys were made of is not kept.
     """
     for entry in entries:
+        if isinstance(entry, Row):
+            yield entry
+            continue
         asked = entry.asked
         body = None if asked is None else parsed(asked.body)
         endpoint = None if asked is None or body is None else recognise(asked, body.value)

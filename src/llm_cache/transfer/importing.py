@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from llm_cache.errors import FormatError, LLMCacheError, UncacheableError
+from llm_cache.core.model import Row
+from llm_cache.errors import FormatError, LLMCacheError, SealError, UncacheableError
 from llm_cache.transfer.files import opened
 from llm_cache.transfer.reading import objects
-from llm_cache.transfer.records import entry_of, line_of
+from llm_cache.transfer.records import entry_or_row, line_of
 
 if TYPE_CHECKING:
     from llm_cache.clients.engine import Engine
     from llm_cache.core.model import Entry
-    from llm_cache.stores.base import Row
 
 _BATCH = 256
 """Entries whose hits are written at once."""
@@ -43,8 +43,8 @@ class Imported:
         return self.added + self.replaced + self.same + self.older + self.skipped
 
 
-def read_entries(name: str, max_bytes: int) -> Iterator[Entry]:
-    """The entries of an exported file.
+def read_entries(name: str, max_bytes: int) -> Iterator[Entry | Row]:
+    """The entries of an exported file; those that were exported sealed as rows.
 
     Args:
         name: the file; `-` is standard input.
@@ -59,7 +59,7 @@ def read_entries(name: str, max_bytes: int) -> Iterator[Entry]:
         try:
             for number, text in objects(source):
                 line = number
-                yield entry_of(line_of(text))
+                yield entry_or_row(line_of(text))
             line = source.line
         except (FormatError, UncacheableError) as error:
             raise FormatError(f"{source.name}, line {max(line, source.line)}: {error}") from error
@@ -86,7 +86,7 @@ def limit_of(engine: Engine) -> int:
 
 def import_entries(
     engine: Engine,
-    entries: Iterable[Entry],
+    entries: Iterable[Entry | Row],
     *,
     dry_run: bool = False,
     told: Callable[[], None] = lambda: None,
@@ -102,12 +102,13 @@ def import_entries(
     Raises:
         StoreError: the store failed. What came before is kept.
         UncacheableError: an entry cannot be kept.
+        SealError: one is sealed with a key that is not this store's.
     """
     done = Imported()
     hits: dict[bytes, tuple[int, float]] = {}
     try:
         for entry in entries:
-            row = engine.codec.encode(entry)
+            row = _openable(engine, entry) if isinstance(entry, Row) else engine.codec.encode(entry)
             there = engine.store.get(row.key)
             _count(done, there, row)
             if not dry_run:
@@ -123,6 +124,17 @@ def import_entries(
         if hits:
             engine.store.touch(hits)
     return done
+
+
+def _openable(engine: Engine, row: Row) -> Row:
+    try:
+        engine.codec.decode(row)
+    except SealError as error:
+        raise SealError(
+            f"the entry {row.key.hex()[:12]}… was exported sealed, and this cache cannot open it ({error}):"
+            " export it with --decrypt, or import it where the store's own key is configured"
+        ) from error
+    return row
 
 
 def _count(done: Imported, there: Row | None, row: Row) -> None:

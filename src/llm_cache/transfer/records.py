@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
@@ -16,12 +17,13 @@ import msgspec
 
 from llm_cache.codec.codec import to_pico
 from llm_cache.codec.values import viewable
-from llm_cache.core.model import Entry, Frame, Head, Headers, Request, Usage
+from llm_cache.core.model import Entry, Frame, Head, Headers, Request, Row, Usage
 from llm_cache.core.recorder import kept_headers, public_url
 from llm_cache.core.signature import HEADERS as SEMANTIC_HEADERS
 from llm_cache.errors import EntryError, FormatError
 from llm_cache.ledger.report import money
 from llm_cache.transfer import bodies
+from llm_cache.transfer.sealed import row_of
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MONEY = re.compile(r"-?[0-9]{1,7}(\.[0-9]{1,12})?")
@@ -71,6 +73,9 @@ class Line(msgspec.Struct):
     asked: _Asked | None = None
     reply: _Reply | None = None
     redacted: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    sealed: str | None = None
 
 
 def record_of(entry: Entry, asked: Request | None, view: object, text: str | None) -> dict[str, Any]:
@@ -142,6 +147,21 @@ def line_of(text: bytes) -> Line:
         raise FormatError(f"it is no JSON: {error}") from error
 
 
+def entry_or_row(line: Line) -> Entry | Row:
+    """What a line holds: an entry, or a row that is sealed.
+
+    Raises:
+        FormatError: it says what neither could be.
+    """
+    if line.sealed is None:
+        return entry_of(line)
+    _check(line, ("", *_KINDS))
+    for count in (line.input_tokens, line.output_tokens):
+        if count is not None and not 0 <= count < _MOST:
+            raise FormatError(f"it has {count} tokens")
+    return row_of(line, None if line.cost_usd is None else Decimal(line.cost_usd))
+
+
 def entry_of(line: Line) -> Entry:
     """The entry of a line.
 
@@ -177,10 +197,10 @@ def entry_of(line: Line) -> Entry:
     )
 
 
-def _check(line: Line) -> None:
+def _check(line: Line, kinds: Collection[str] = _KINDS) -> None:
     if not _KEY.fullmatch(line.key):
         raise FormatError("its key is not 64 lower-case hex digits")
-    if line.kind not in _KINDS:
+    if line.kind not in kinds:
         raise FormatError(f"its kind is {line.kind[:40]!r}; it is one of {', '.join(sorted(_KINDS))}")
     if line.status != 200:
         raise FormatError(f"its status is {line.status}; only answers of status 200 are kept")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,6 +122,10 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
         yield server.start()
     finally:
         server.stop()
+        with warnings.catch_warnings():
+            # What still held a connection to a server that is gone: its garbage is no other test's business.
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from llm_cache.clients import admin, logs
 from llm_cache.clients.engine import Engine
-from llm_cache.clients.options import Layer, layer
 from llm_cache.clients.value_call import ValueCall, avalues_of, in_async, values_of
+from llm_cache.clients.value_recall import MISSING, ValueRecall
 from llm_cache.clients.values import AsyncFetched, AsyncFetchedStream, Fetched, FetchedStream, Unkeepable, decoded
 from llm_cache.config import load
 from llm_cache.core.plan import Pass, Replay
@@ -51,7 +51,7 @@ class LLMCache:
         chosen = load(given)
         logs.apply(chosen)
         self.engine = Engine(chosen)
-        self._ttl_layers: dict[object, Layer] = {None: ()}
+        self._recall = ValueRecall(self.engine)
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -88,9 +88,11 @@ class LLMCache:
             UncacheableError: `key` is None and `request_data` is not JSON.
             ConfigError: `ttl_days` is wrong.
         """
-        call = ValueCall(
-            self.engine, self._layer(ttl_days), key, provider, model, endpoint, request_data, stream=stream
-        )
+        layer = self._recall.layer(ttl_days)
+        name = (key, provider, model, endpoint, layer)
+        if key is not None and not stream and (value := self._recall.value(name)) is not MISSING:
+            return value
+        call = ValueCall(self.engine, layer, key, provider, model, endpoint, request_data, stream=stream)
         fetched: list[Any] = []
 
         def send(_: object) -> Any:
@@ -104,6 +106,8 @@ class LLMCache:
             call.done("miss", "unkeepable")
             return unkeepable.value
         if isinstance(outcome, Replay):
+            if not (stream or outcome.stale):
+                self._recall.learn(name, call.ask)
             return call.replayed(outcome)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)
@@ -129,9 +133,11 @@ class LLMCache:
 
         With `stream=True` it returns an async iterator, whatever kind `fetch_func` made.
         """
-        call = ValueCall(
-            self.engine, self._layer(ttl_days), key, provider, model, endpoint, request_data, stream=stream
-        )
+        layer = self._recall.layer(ttl_days)
+        name = (key, provider, model, endpoint, layer)
+        if key is not None and not stream and (value := self._recall.value(name)) is not MISSING:
+            return value
+        call = ValueCall(self.engine, layer, key, provider, model, endpoint, request_data, stream=stream)
         fetched: list[Any] = []
 
         async def send(_: object) -> Any:
@@ -147,6 +153,8 @@ class LLMCache:
             call.done("miss", "unkeepable")
             return unkeepable.value
         if isinstance(outcome, Replay):
+            if not (stream or outcome.stale):
+                self._recall.learn(name, call.ask)
             value = call.replayed(outcome)
             return in_async(value) if stream else value
         if isinstance(outcome, Pass):
@@ -160,15 +168,6 @@ class LLMCache:
             return avalues_of(outcome, fetched)
         data = b"".join([chunk async for chunk in outcome])
         return decoded(data) if outcome.follows else fetched[0].value
-
-    def _layer(self, ttl_days: float | str | None) -> Layer:
-        try:
-            return self._ttl_layers[ttl_days]
-        except (KeyError, TypeError):
-            made = layer(ttl_days=ttl_days, source="get_or_set()")
-            if len(self._ttl_layers) < 100:
-                self._ttl_layers[ttl_days] = made
-            return made
 
     # --- entries -----------------------------------------------------------------------------
 
@@ -196,7 +195,9 @@ class LLMCache:
                 not JSON.
             StoreError: the store failed.
         """
-        call = ValueCall(self.engine, self._layer(ttl_days), key, provider, model, endpoint, request_data, stream=False)
+        call = ValueCall(
+            self.engine, self._recall.layer(ttl_days), key, provider, model, endpoint, request_data, stream=False
+        )
         return admin.put(self.engine, call.ask, value)
 
     def delete(self, key: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from llm_cache.core.events import Bypassed, Dropped, Event, Evicted, Hit, Joined, Missed, Stored, StoreFailed
@@ -43,6 +44,24 @@ def note_of(event: Event, now: float) -> Note:
     if isinstance(event, Joined):
         return Joined, event.about, now, None if event.entry is None else _facts(event.entry), event.usage
     return event.__class__, event.about, now, None, event
+
+
+def together(notes: deque[Note]) -> Iterator[Note]:
+    """Take the notes out, equal hits as one: the same question again and again is what a cache is for."""
+    taken: list[Note] = []
+    hits: dict[tuple[int, str, float, bool], int] = {}
+    for _ in range(len(notes)):
+        note = notes.popleft()
+        kind, about, now, facts, said = note
+        if kind is Hit and facts is not None:
+            # By the identity of who asks: its note, which is kept here, keeps it alive.
+            place = hits.setdefault((id(about), facts[0], facts[1], said[0]), len(taken))
+            if place < len(taken):
+                times = taken[place][4][1] + said[1]
+                taken[place] = kind, about, now, facts, (said[0], times)
+                continue
+        taken.append(note)
+    return iter(taken)
 
 
 def _facts(entry: Entry) -> Facts:

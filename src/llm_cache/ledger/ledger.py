@@ -22,7 +22,7 @@ from llm_cache.core.events import Event
 from llm_cache.core.model import Entry
 from llm_cache.errors import StoreError
 from llm_cache.ledger import endings, misses, recent, rollup
-from llm_cache.ledger.books import Books, Note, note_of
+from llm_cache.ledger.books import Books, Note, note_of, together
 from llm_cache.ledger.misses import Costly
 from llm_cache.ledger.prices import Prices, to_usd
 from llm_cache.ledger.recent import Call
@@ -33,8 +33,8 @@ from llm_cache.stores.base import Backend, Summary
 
 _log = logging.getLogger("llm_cache")
 FLUSH_S = 1.0
-_NOTES = 16
-"""How many notes may lie about before a call takes the time to count them: some 25 µs, paid by one call in as many."""
+_NOTES = 128
+"""How many notes may lie about before a call takes the time to count them: one call in as many, so that 99 do not."""
 _PATIENCE = 3
 """After how many seconds with something unpriced the prices are loaded; a short script is over by then."""
 
@@ -276,10 +276,10 @@ class Ledger:
         if not self._counting.acquire(blocking=wait):
             return
         try:
-            notes, enter = self._notes, self._books.enter
-            for _ in range(len(notes)):
+            enter = self._books.enter
+            for note in together(self._notes):
                 try:
-                    enter(notes.popleft())
+                    enter(note)
                 except Exception:
                     # A call is waiting: what cannot be counted is not worth an error.
                     _log.debug("an event could not be counted", exc_info=True)

@@ -35,6 +35,7 @@ from llm_cache.runtime.aio_reader import AsyncReader, behind_the_back
 from llm_cache.runtime.aio_save import arrived
 from llm_cache.runtime.aside import aside
 from llm_cache.runtime.listening import heard
+from llm_cache.runtime.recall import recalled
 from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 from llm_cache.runtime.sync import POLL_S, followed
 
@@ -248,6 +249,10 @@ async def run(
         CacheMissError: as `plan.answer`.
         Exception: whatever `send` raised.
     """
+    replay = recalled(ask, world, tell)
+    if replay is not None:
+        note_inner()
+        return replay
     call = _Call(ask, world, send, tell)
     try:
         outcome = await call.drive(None)

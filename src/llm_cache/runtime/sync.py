@@ -33,6 +33,7 @@ from llm_cache.core.events import About, Dropped, Joined, Missed, Stored
 from llm_cache.core.policy import Mode
 from llm_cache.runtime.flights import OK, THREADS, SyncFlight
 from llm_cache.runtime.listening import heard
+from llm_cache.runtime.recall import recalled
 from llm_cache.runtime.registry import fetching, note_inner, running_loop, within
 
 if TYPE_CHECKING:
@@ -297,6 +298,10 @@ def run(
         CacheMissError: as `plan.answer`.
         Exception: whatever `send` raised.
     """
+    replay = recalled(ask, world, tell)
+    if replay is not None:
+        note_inner()
+        return replay
     call = _Call(ask, world, send, tell)
     reader: SyncReader | None = None
     try:

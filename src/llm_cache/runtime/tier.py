@@ -27,7 +27,7 @@ class Tier:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._entries: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._size = 0
         self._generation: int | None = None
@@ -57,7 +57,7 @@ class Tier:
     def put(self, entry: Entry, generation: int) -> None:
         """Keep an entry that was read after the store was asked for this generation."""
         size = _OVERHEAD + sum([len(frame.data) + 64 for frame in entry.frames])
-        if size > self._limit // 4:
+        if size > self.limit // 4:
             # One that would push out a quarter of all others is not worth it.
             return
         with self._lock:
@@ -69,7 +69,7 @@ class Tier:
             before = self._entries.pop(entry.key, None)
             self._size += size - (before[1] if before is not None else 0)
             self._entries[entry.key] = entry, size
-            while self._size > self._limit:
+            while self._size > self.limit:
                 _, (_, gone) = self._entries.popitem(last=False)
                 self._size -= gone
 

@@ -26,12 +26,10 @@ class _Heard(logging.Handler):
 
 
 @pytest.fixture(autouse=True, scope="package")
-def _young() -> Iterator[None]:
+def _young() -> None:
     """What was there before these tests need not be looked through after each of them."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

@@ -5,6 +5,7 @@ With LLMCACHE_COMPATIBILITY it writes what became of each cell of the compatibil
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -55,8 +56,16 @@ def _no_certificates(tmp_path_factory):
 
 @pytest.fixture
 def cache(database):
-    with LLMCache(database_url=database) as made:
+    # A process with every SDK in it stands still for longer than a lookup may take while the collector goes through it.
+    with LLMCache(database_url=database, read_timeout_ms=5000) as made:
         yield made
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _settled():
+    """An SDK that is imported when it is first asked for stays as well; see `pytest_collection_finish`."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -164,15 +164,11 @@ class Access:
         """The store's generation, for `recall`; None if it cannot be had at once. Tells nobody anything."""
         if not self._tier.limit or not self.inline or self._reading.failing:
             return None
-        began = time.monotonic()
         try:
             return self.store.generation()
         except Exception:
             # Whoever looks something up now will meet the same, and tell.
             return None
-        finally:
-            if time.monotonic() - began > _OVERRUN * self._read_timeout_s:
-                self._hangs = True
 
     def recall(self, key: str, generation: int) -> Entry | None:
         """The entry of that key if it is at hand in memory and still what the store of this generation has."""

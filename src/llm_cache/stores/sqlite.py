@@ -48,6 +48,9 @@ _PAUSE_S = 0.002
 """Between two such transactions: SQLite's waiters poll, and one who never pauses starves them."""
 
 
+_INSTANT_S = 0.001
+
+
 class SqliteStore:
     """Rows in a file, opened at the first use; one that cannot be opened is tried again once a second.
 
@@ -84,7 +87,7 @@ class SqliteStore:
 
     def get(self, key: bytes) -> Row | None:
         """See `Store`."""
-        connections = self._connections
+        connections, tries = self._connections, 0
         while True:
             try:
                 channel = connections.local.channel
@@ -104,6 +107,11 @@ class SqliteStore:
                         names = channel.names[found[1]] = names_of(group)
             except sqlite3.Error as error:
                 if channel.closed:
+                    continue
+                if "locked" in str(error) and not tries:
+                    # In a write-ahead log readers wait for nobody, but for an instant while the index is made anew.
+                    tries += 1
+                    time.sleep(_INSTANT_S)
                     continue
                 raise connections.failed(error, channel) from error
             return row_of(key, found, names)

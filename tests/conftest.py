@@ -17,6 +17,9 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy
 
 def pytest_collection_finish() -> None:
     """What is imported by now stays, and need not be looked through at each collection: with every SDK it is much."""
+    # It asks the collector who holds what when it is imported, and is imported at the end of every run.
+    import hypothesis  # noqa: F401
+
     gc.collect()
     gc.freeze()
 

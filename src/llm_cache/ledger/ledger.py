@@ -27,6 +27,7 @@ from llm_cache.ledger.misses import Costly
 from llm_cache.ledger.prices import Prices, to_usd
 from llm_cache.ledger.recent import Call
 from llm_cache.ledger.report import Line, Stats, lines_by
+from llm_cache.ledger.spans import Spans
 from llm_cache.ledger.sums import PENDING, Names, Sums, merge, pending_of
 from llm_cache.ledger.table import PriceTable
 from llm_cache.stores.base import Backend, Summary
@@ -68,6 +69,7 @@ class Ledger:
         self._background = background
         self._clock = clock
         self.prices = Prices(table)
+        self.spans = Spans(clock)
         self.digest: misses.Digest = _digest
         """Makes the short texts that stand for fields of missed requests; a sealed store's depends on its secret."""
         self.priced: Callable[[list[str]], None] = _nobody
@@ -100,6 +102,8 @@ class Ledger:
             self._background.every(FLUSH_S, self, self._tick)
         elif len(self._notes) > _NOTES:
             self._count(wait=False)
+        if self.spans.active:
+            self.spans(event)
 
     def price(self, entry: Entry) -> Decimal | None:
         """What an entry cost in USD, None if nobody knows. May load the prices."""

@@ -175,9 +175,9 @@ class Proxy:
             await send({"type": "http.response.body", "body": body})
 
     def _may_be_short(self, ask: Ask) -> bool:
-        """Whether the same bytes may take the short way the next time, which knows no pace and writes no log."""
+        """Whether the same bytes may take the short way the next time, which knows no pace, no log and no span."""
         slowly = self._paced and ask.endpoint is not None and ask.endpoint.stream
-        return not slowly and not _log.isEnabledFor(logging.DEBUG)
+        return not (slowly or _log.isEnabledFor(logging.DEBUG) or self._engine.ledger.spans.active)
 
     def _admitted(self, incoming: Incoming) -> str:
         """The name of the caller's token, "" if none is needed; whoever may not come in is refused."""

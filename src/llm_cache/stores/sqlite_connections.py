@@ -118,7 +118,7 @@ class Connections:
             self._opened()
             # Readers never wait: in a write-ahead log they need not, and elsewhere an event loop may be waiting.
             try:
-                connection = sqlite_files.connect(self.path, 0.0 if self._log_kept else self._read_timeout_s)
+                connection = sqlite_files.connect_to_read(self.path, self._read_timeout_s, log_kept=self._log_kept)
                 local.channel = self._channel(connection, "PRAGMA query_only = 1")
             except sqlite3.Error as error:
                 ours, useless = self._translated(error)

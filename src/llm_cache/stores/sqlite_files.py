@@ -25,6 +25,9 @@ _NETWORK = re.compile(
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
+_OPENING_S = 0.05
+
+
 def network_of(path: Path) -> str | None:
     """The kind of network file system that a file is on, None if it is on none or nobody knows."""
     try:
@@ -123,3 +126,20 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         check_same_thread=False,
         uri=True,
     )
+
+
+def connect_to_read(path: Path, timeout_s: float, *, log_kept: bool) -> sqlite3.Connection:
+    """A connection for reading. With a write-ahead log it waits for nobody, except while it is opened.
+
+    Whoever opens or closes a file first or last holds it alone for a moment; a lookup that met this would be a miss.
+    """
+    if not log_kept:
+        return connect(path, timeout_s)
+    connection = connect(path, min(_OPENING_S, timeout_s))
+    try:
+        connection.execute("PRAGMA query_only = 1").execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone()
+        connection.execute("PRAGMA busy_timeout = 0")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -8,12 +8,19 @@ import platform
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import client, decorator, library, proxy, scale, streams
+from benchmarks import client, decorator, edge, library, proxy, scale, streams
 from benchmarks.measure import Result
+
+MODULES = (library, decorator, client, proxy, edge, streams, scale)
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
 
 
 def _table(results: list[Result]) -> Table:
@@ -31,13 +38,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: seconds instead of a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
-    parser.add_argument(
-        "--only", choices=["library", "decorator", "client", "proxy", "streams", "scale"], help="run one comparison"
-    )
+    parser.add_argument("--only", choices=[_name(module) for module in MODULES], help="run one comparison")
     arguments = parser.parse_args()
     results: list[Result] = []
-    for module in (library, decorator, client, proxy, streams, scale):
-        if arguments.only in {None, module.__name__.rpartition(".")[2]}:
+    for module in MODULES:
+        if arguments.only in {None, _name(module)}:
             results += module.run(quick=arguments.quick)
     Console(width=None if sys.stdout.isatty() else 160).print(_table(results))
     if arguments.json:

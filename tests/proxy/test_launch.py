@@ -125,7 +125,12 @@ signal.signal({int(sig)}, lambda *_: sys.exit(42))
 print("ready", flush=True)
 time.sleep(30)
 """
-    popen = subprocess.Popen([COMMAND, "run", *python(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Under nohup a hang-up is ignored by all that is started, and `run` leaves it so.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        popen = subprocess.Popen([COMMAND, "run", *python(code)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGHUP, before)
     try:
         assert popen.stdout is not None
         assert popen.stdout.readline() == b"ready\n"

@@ -195,3 +195,35 @@ def test_the_template_names_every_setting_there_is_with_its_default(tmp_path):
     assert given == set(KEYS) - later
     examples = {"upstreams", "pricing_table", "log_file", "log_level", "database_url"}
     assert [key for key in given - examples if getattr(settings, key) != getattr(defaults, key)] == []
+
+
+def spoil(file):
+    """Leave nothing of the file's header, and no log."""
+    for extra in file.parent.glob("*-*"):
+        extra.unlink()
+    file.write_bytes(os.urandom(4096) + file.read_bytes()[4096:])
+
+
+def test_a_damaged_file_is_salvaged_when_that_is_asked_for(run, filled):
+    spoil(filled)
+    _, by = checks(run, status=1)
+    assert "doctor --salvage" in by["salvage", "warning"]
+    assert list(filled.parent.iterdir()) == [filled]
+    out = run("doctor", "--salvage").out
+    (aside,) = (file for file in filled.parent.glob("*.damaged-*") if not file.name.endswith(("-wal", "-shm")))
+    assert f"3 entries of {aside} are in the cache again" in out
+    with LLMCache() as cache:
+        assert (cache.stats().entries, cache.stats().hits) == (3, 2)
+    out = run("doctor").out
+    assert f"{aside} was salvaged before (3 entries), and may be deleted" in out
+    assert f"1 damaged file was set aside in {filled.parent}" in out
+
+
+def test_what_was_set_aside_is_salvaged_by_itself(run, filled):
+    spoil(filled)
+    with LLMCache() as cache:
+        call(cache, "four")
+    assert "has not been salvaged" in run("doctor", "--no-salvage").out
+    assert "3 entries" in run("doctor").out
+    with LLMCache() as cache:
+        assert cache.stats().entries == 4

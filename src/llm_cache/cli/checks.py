@@ -125,7 +125,7 @@ def store(cache: LLMCache) -> Iterator[Finding]:
         found = [str(error)]
     unread, looked = unreadable(cache)
     if unread:
-        found.append(f"{unread:,} of the newest {looked:,} entries cannot be read, and count as misses")
+        found.append(f"{unread:,} of the newest {max(unread, looked):,} entries cannot be read, and count as misses")
     for sentence in found:
         yield Finding("integrity", "failure", sentence.rstrip("."))
     if not found:

@@ -1,4 +1,7 @@
-"""`llm-cache doctor`: looks at everything that is often wrong, and says so. It must not create or repair anything."""
+"""`llm-cache doctor`: looks at everything that is often wrong, and says so.
+
+It must not create or repair anything; only what can still be read of damaged files is put back into the cache.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from llm_cache.cli import checks, output
+from llm_cache.cli import checks, damage, output
 from llm_cache.cli.checks import Finding
 from llm_cache.cli.config_command import spelt
 from llm_cache.cli.main import DONE, FAILED
@@ -23,8 +26,14 @@ _MARKS = {"ok": "ok", "warning": "WARNING", "failure": "FAILURE"}
 
 @click.command(epilog="Example: llm-cache doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(as_json: bool) -> int:
-    """Check configuration and store.
+@click.option(
+    "--salvage/--no-salvage",
+    default=None,
+    help="Put what can be read of a damaged file into the cache. By default of files that were set aside, which the"
+    " cache does by itself when it meets damage; with --salvage a file that is found damaged now is set aside, too.",
+)
+def command(as_json: bool, salvage: bool | None) -> int:
+    """Check configuration and store, and save what can be read of damaged files.
 
     Exit status 0 if all is well or there are only warnings, 1 if something does not work.
     """
@@ -37,7 +46,7 @@ def command(as_json: bool) -> int:
     except ConfigError as error:
         found.append(Finding("configuration", "failure", str(error)))
     else:
-        found.extend(_findings(settings))
+        found.extend(_findings(settings, salvage))
     failed = any(finding.status == "failure" for finding in found)
     if as_json:
         _print_json(found, settings, ok=not failed)
@@ -46,25 +55,27 @@ def command(as_json: bool) -> int:
     return FAILED if failed else DONE
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
+def _findings(settings: Settings, salvage: bool | None) -> Iterator[Finding]:
     from llm_cache.clients.cache import LLMCache
+    from llm_cache.stores.sqlite_salvage import set_aside_files
 
     yield from checks.configuration(settings, os.environ)
     path = Path(settings.database_url)
     on_disk = settings.backend == "sqlite"
     if on_disk:
         yield checks.disk(checks.folder_of(path))
-        if not path.exists():
+        if not path.exists() and not set_aside_files(path):
             yield from checks.future_store(path)
             yield checks.clock(None)
             yield from checks.pricing(settings, None)
             return
-        yield checks.permissions(path)
+        if path.exists():
+            yield checks.permissions(path)
     newest = stats = None
     found: list[Finding] = []
     try:
         with LLMCache() as cache:
-            found.extend(checks.store(cache))
+            found.extend(damage.store(cache, salvage=salvage))
             found.extend(checks.encryption(cache))
             if not any(finding.status == "failure" for finding in found):
                 newest, stats = checks.newest(cache), cache.stats()

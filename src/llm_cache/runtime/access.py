@@ -206,7 +206,8 @@ class Access:
         try:
             self._sealing.try_again()
         except StoreError as error:
-            self._reading.failed(time.monotonic(), error)
+            if not error.damaged or not self._mending.begin(error):
+                self._reading.failed(time.monotonic(), error)
 
     def at_once(self, key: str) -> bool:
         """Whether a lookup asks nobody who may have to be waited for: the entry is in memory, or the store at rest."""

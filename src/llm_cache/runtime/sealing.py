@@ -135,11 +135,11 @@ class Sealing:
             self._lost = False
         self.keys()
 
-    def try_again(self) -> None:
+    def try_again(self, *, at_once: bool = False) -> None:
         """Read the keys if that has not worked so far, once a second. With scrypt, so not in a call."""
         if self._passphrase is None or self._keys is not None or self._off:
             return
-        if time.monotonic() - self._failed_at < RETRY_S:
+        if not at_once and time.monotonic() - self._failed_at < RETRY_S:
             return
         self._failed_at = time.monotonic()
         try:

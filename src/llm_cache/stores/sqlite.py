@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from typing import Any
 from weakref import finalize
 
 from llm_cache.errors import StoreError
-from llm_cache.stores import base, sqlite_space
+from llm_cache.stores import base, sqlite_salvage, sqlite_space
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.sqlite_connections import Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
@@ -330,8 +331,17 @@ class SqliteStore:
         return findings
 
     def set_aside(self, now: float) -> str | None:
-        """See `Maintenance`."""
-        return self._connections.set_aside(time.strftime(".damaged-%Y%m%dT%H%M%SZ", time.gmtime(now)))
+        """See `Maintenance`. The new file has the old one's secrets, as far as they are easily found."""
+        moved = self._connections.set_aside(time.strftime(".damaged-%Y%m%dT%H%M%SZ", time.gmtime(now)))
+        secrets = {} if moved is None else sqlite_salvage.secrets_in(Path(moved))
+        if secrets:
+            # What `doctor` salvages is found under names that were made with them.
+            with contextlib.suppress(StoreError), self._connections.writing() as channel:
+                channel.executemany(
+                    "INSERT OR IGNORE INTO meta (name, value) VALUES (?, ?)",
+                    [(f"secret:{name}", value) for name, value in secrets.items()],
+                )
+        return moved
 
     def shrink(self, limit_bytes: int, now: float) -> Shrunk:
         """See `Maintenance`. The limit is for the file and its log."""

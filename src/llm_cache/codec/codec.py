@@ -127,7 +127,9 @@ class Codec:
             )
             pieces = tuple([frame.data for frame in entry.frames])
             waits = _waits([frame.at_us for frame in entry.frames])
-            reply = _pack(_Reply(entry.head.headers, pieces, waits, entry.usage, entry.answered_model))
+            # As a `_Reply`, but of the usage what is known: names that say nothing would take more room than the rest.
+            usage = None if entry.usage is None else entry.usage.told()
+            reply = _pack((entry.head.headers, pieces, waits, usage, entry.answered_model))
             asked = entry.asked
             request = b"" if asked is None else _pack(_Asked(asked.method, asked.url, asked.headers, asked.body))
             if len(reply) > self._limit:

@@ -65,11 +65,22 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a reply was billed for; `None` is unknown.
+    """What a reply was billed for; `None` is unknown, or not told because there was none of it.
 
     `input_tokens` includes what was read from or written to a provider's prompt cache, and
     `output_tokens` includes reasoning, whatever the vendor's own convention is, so that figures
     of different vendors can be added. The parts are given beside them.
+
+    Attributes:
+        cache_write_1h_tokens: those of `cache_write_tokens` that are kept for an hour, which costs more.
+        cache_read_audio_tokens: those of `cache_read_tokens` that are audio.
+        cache_read_image_tokens: those of `cache_read_tokens` that are images.
+        web_searches: searches that the provider made in the web.
+        file_searches: searches that the provider made in files that were left with it.
+        search_units: what rerankers bill.
+        audio_ms: milliseconds of audio that were heard, where they are billed and not tokens.
+        terms: what it was billed by where that is not the standard price: `flex`, `priority`, `batch`, …
+        billed_pico: the price that the reply itself tells, in 1e-12 USD.
     """
 
     input_tokens: int | None = None
@@ -79,6 +90,32 @@ class Usage:
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None
     output_audio_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    cache_read_audio_tokens: int | None = None
+    cache_read_image_tokens: int | None = None
+    input_image_tokens: int | None = None
+    output_image_tokens: int | None = None
+    input_video_tokens: int | None = None
+    web_searches: int | None = None
+    file_searches: int | None = None
+    search_units: int | None = None
+    audio_ms: int | None = None
+    billed_pico: int | None = None
+    terms: str | None = None
+
+    def told(self) -> dict[str, int | str | None]:
+        """The fields by name, as they are written: the first seven always, of the others those that are known."""
+        names = self.__slots__
+        told = {name: getattr(self, name) for name in names[:_ALWAYS]}
+        for name in names[_ALWAYS:]:
+            value = getattr(self, name)
+            if value is not None:
+                told[name] = value
+        return told
+
+
+_ALWAYS = 7
+"""Fields of a `Usage` that every record has had from the beginning."""
 
 
 class Step(Enum):

@@ -23,6 +23,8 @@ _THOUSAND = Decimal(1000)
 # A user's own decimal context must not reach into our sums.
 _CONTEXT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _REMEMBERED = 4096
+_BILLED = ("input_tokens", "output_tokens", "search_units", "web_searches", "file_searches", "audio_ms", "billed_pico")
+"""The fields of a usage that something is billed by; the others are parts of these."""
 
 
 def to_pico(usd: Decimal) -> int:
@@ -79,15 +81,18 @@ class Prices:
             models: the names of the model, the one that answered before the one that was asked.
             usage: what was billed; None is the last word, and unknown.
         """
-        if usage is None or (usage.input_tokens is None and usage.output_tokens is None):
+        if usage is None or all(getattr(usage, name) is None for name in _BILLED):
             return True, None
         for model in models:
             row = row_for(self.table, provider, model)
             if row is not None:
                 return True, _from_row(row, usage)
-        if not usage.input_tokens and not usage.output_tokens:
+        if usage.billed_pico is not None:
+            # Nobody knows it better than who wrote the bill.
+            return True, usage.billed_pico
+        if usage.input_tokens == usage.output_tokens == 0 and not any(getattr(usage, name) for name in _BILLED):
             # Nothing was billed (counting tokens, moderations), whoever the model is.
-            return (True, 0) if usage.input_tokens == usage.output_tokens == 0 else (False, None)
+            return True, 0
         return False, None
 
     def cost(self, provider: str, models: Sequence[str], usage: Usage | None, at: float) -> int | None:
@@ -133,17 +138,57 @@ class Prices:
 
 def _from_row(row: Price, usage: Usage) -> int | None:
     """The price by one of the user's rows; None if the row has no price for something that was billed."""
-    asked, said = usage.input_tokens, usage.output_tokens
-    if (asked is None and row.input) or (said is None and row.output) or (said and row.output is None):
-        return None
-    asked, read, written = asked or 0, usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
-    if read + written > asked:
+    factor = Decimal(1) if usage.terms is None else row.factors.get(usage.terms)
+    counted = _input_of(row, usage), _output_of(row, usage), _searches_of(row, usage)
+    if factor is None or usage.audio_ms or None in counted:
         return None
     with localcontext(_CONTEXT):
-        thousandths = (
-            row.input * (asked - read - written)
-            + (row.input if row.cached is None else row.cached) * read
-            + (row.input if row.cache_write is None else row.cache_write) * written
-            + (row.output or 0) * (said or 0)
+        return to_pico(sum((part for part in counted if part is not None), Decimal(0)) * factor / _THOUSAND)
+
+
+def _input_of(row: Price, usage: Usage) -> Decimal | None:
+    """The price of what was asked, times a thousand."""
+    asked, read, written = usage.input_tokens, usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    heard, hourly = usage.input_audio_tokens or 0, usage.cache_write_1h_tokens or 0
+    if asked is None:
+        return None if row.input else Decimal(0)
+    sound = row.input if row.input_audio is None and heard == asked else row.input_audio
+    heard -= usage.cache_read_audio_tokens or 0
+    if read + written > asked or hourly > written or heard > asked - read - written or (heard and sound is None):
+        # Sound costs several times what text does: a row that does not name its price does not know it.
+        return None
+    with localcontext(_CONTEXT):
+        cached = row.input if row.cached is None else row.cached
+        write = row.input if row.cache_write is None else row.cache_write
+        return (
+            row.input * (asked - read - written - heard)
+            + (sound or Decimal(0)) * heard
+            + cached * read
+            + write * (written - hourly)
+            + (write if row.cache_write_1h is None else row.cache_write_1h) * hourly
         )
-        return to_pico(thousandths / _THOUSAND)
+
+
+def _output_of(row: Price, usage: Usage) -> Decimal | None:
+    """The price of what was answered, likewise."""
+    said, spoken = usage.output_tokens, usage.output_audio_tokens or 0
+    if said is None:
+        return None if row.output else Decimal(0)
+    sound = row.output if row.output_audio is None and spoken == said else row.output_audio
+    if (said and row.output is None) or spoken > said or (spoken and sound is None):
+        return None
+    with localcontext(_CONTEXT):
+        return (row.output or Decimal(0)) * (said - spoken) + (sound or Decimal(0)) * spoken
+
+
+def _searches_of(row: Price, usage: Usage) -> Decimal | None:
+    """The price of what is billed by the search, likewise."""
+    if usage.file_searches:
+        return None
+    total = Decimal(0)
+    for count, price in ((usage.search_units, row.search_units), (usage.web_searches, row.web_searches)):
+        if count and price is None:
+            return None
+        with localcontext(_CONTEXT):
+            total += (price or 0) * (count or 0)
+    return total

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llm_cache.core.model import Usage
 
@@ -27,7 +27,17 @@ Label = tuple[str, ...]
 Sums = dict[Label, dict[str, int]]
 DAY_S = 86_400
 LONGEST_NAME = 200
+TERMS_LENGTH = 40
 OTHER = "(other)"
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+)
 
 
 class Pending(NamedTuple):
@@ -48,19 +58,12 @@ class Pending(NamedTuple):
 
     def to_label(self) -> Label:
         """As the store keeps it."""
-        usage = self.usage
-        # The order is part of what stores hold: append, never change.
-        counts = (
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.reasoning_tokens,
-            usage.input_audio_tokens,
-            usage.output_audio_tokens,
-        )
-        bill = json.dumps([self.key, self.at, self.models, counts], separators=(",", ":"))
-        return (PENDING, *self.label[1:], bill)
+        told = self.usage.told()
+        # The order is part of what stores hold. What a later version added stands by its name in a fifth place, so
+        # that an earlier one passes over the bill as a whole and leaves it to who can price it.
+        counts = [told.pop(name) for name in _COUNTS]
+        bill = [self.key, self.at, self.models, counts, told] if told else [self.key, self.at, self.models, counts]
+        return (PENDING, *self.label[1:], json.dumps(bill, separators=(",", ":")))
 
 
 def pending_of(label: Label) -> Pending | None:
@@ -68,10 +71,15 @@ def pending_of(label: Label) -> Pending | None:
     if len(label) != 6 or label[0] != PENDING:
         return None
     try:
-        key, at, models, counts = json.loads(label[5])
-        numbers = tuple(None if count is None else int(count) for count in counts[:7])
-        return Pending((CALLS, *label[1:5]), str(key), float(at), tuple(map(str, models)), Usage(*numbers))
-    except (ValueError, TypeError):
+        key, at, models, counts, *more = json.loads(label[5])
+        told: dict[str, Any] = dict(zip(_COUNTS, counts, strict=False))
+        for named in more:
+            told.update(named)
+        known: dict[str, Any] = {
+            name: value if isinstance(value, str) else int(value) for name, value in told.items() if value is not None
+        }
+        return Pending((CALLS, *label[1:5]), str(key), float(at), tuple(map(str, models)), Usage(**known))
+    except (ValueError, TypeError, AttributeError):
         return None
 
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from llm_cache.errors import ConfigError
 
 MOST = Decimal(1_000_000)
 """USD per 1,000 tokens beyond which a price is a slip of the pen."""
-_NAMES = ("input", "output", "cached", "cache_write")
+_NAMES = (
+    "input",
+    "output",
+    "cached",
+    "cache_write",
+    "cache_write_1h",
+    "input_audio",
+    "output_audio",
+    "search_units",
+    "web_searches",
+)
+FACTORS = ("batch", "flex", "priority", "fast")
+"""Terms that a row may have a factor for."""
 # A trailing date as vendors write it: 2024-08-06 (OpenAI), 20240229 (Anthropic, with @ on Vertex), 05-20 (Google),
 # 0613 (OpenAI's first models), 2407 (Mistral's year and month); or `latest`. Versions (-001, -v2) are no dates.
 _MONTH, _DAY = "(?:0[1-9]|1[0-2])", "(?:0[1-9]|[12][0-9]|3[01])"
@@ -27,12 +39,26 @@ class Price:
 
     `output` None is for models that write nothing (embeddings): a reply with output tokens then has no known price.
     `cached` and `cache_write` are for tokens read from and written to the provider's prompt cache; None is `input`.
+    `cache_write_1h` is for those that are kept for an hour; None is `cache_write`. A reply with audio beside text has
+    no known price where `input_audio` or `output_audio` is None.
+
+    Attributes:
+        search_units: what 1,000 of a reranker's search units cost.
+        web_searches: what 1,000 searches in the web cost.
+        factors: by terms (`batch`, `flex`, `priority`, `fast`), what times the whole price is asked at them; at terms
+            that are not in it a reply has no known price.
     """
 
     input: Decimal
     output: Decimal | None = None
     cached: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    input_audio: Decimal | None = None
+    output_audio: Decimal | None = None
+    search_units: Decimal | None = None
+    web_searches: Decimal | None = None
+    factors: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 PriceTable = Mapping[str, Mapping[str, Price]]
@@ -75,7 +101,8 @@ def _rows(
         if not isinstance(name, str):
             raise ConfigError(f"{where(path)} has a name that is no text: {name!r}")
         if isinstance(value, Price):
-            yield (*path, name), {key: getattr(value, key) for key in _NAMES if getattr(value, key) is not None}
+            told = {key: getattr(value, key) for key in _NAMES if getattr(value, key) is not None}
+            yield (*path, name), {**told, **value.factors}
         elif isinstance(value, Mapping):
             yield from _rows(value, (*path, name), where)
         else:
@@ -85,12 +112,17 @@ def _rows(
 
 
 def _price(row: dict[str, object], source: str) -> Price:
-    unknown = sorted(row.keys() - set(_NAMES))
+    unknown = sorted(row.keys() - {*_NAMES, *FACTORS})
     if unknown:
-        raise ConfigError(f"{source} has {unknown[0]!r}: a row has {', '.join(_NAMES)}, in USD per 1,000 tokens")
-    if "input" not in row:
+        raise ConfigError(
+            f"{source} has {unknown[0]!r}: a row has {', '.join(_NAMES)}, in USD per 1,000, "
+            f"and the factors {', '.join(FACTORS)}"
+        )
+    if "input" not in row and not row.keys() & {"search_units"}:
         raise ConfigError(f"{source} has no input price")
-    return Price(**{name: _amount(value, f"{source}: {name}") for name, value in row.items()})
+    told = {name: _amount(value, f"{source}: {name}") for name, value in row.items()}
+    factors = {name: told.pop(name) for name in FACTORS if name in told}
+    return Price(**{"input": Decimal(0), **told}, factors=factors)
 
 
 def _amount(value: object, source: str) -> Decimal:

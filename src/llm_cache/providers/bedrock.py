@@ -33,7 +33,7 @@ def judge_converse(body: Json) -> Reading:
     if not message:
         raise Malformed
     blocks = [mapping(block) for block in sequence(message.get("content"))]
-    return _reading(blocks, string(body.get("stopReason")), body.get("usage"))
+    return _reading(blocks, string(body.get("stopReason")), bedrock_usage(body.get("usage"), body.get("serviceTier")))
 
 
 def judge_events(events: Sequence[Told]) -> Reading:
@@ -45,7 +45,7 @@ def judge_events(events: Sequence[Told]) -> Reading:
         if kind == "messageStop":
             reason = string(data.get("stopReason"))
         elif kind == "metadata":
-            usage = data.get("usage")
+            usage = bedrock_usage(data.get("usage"), data.get("serviceTier"))
         elif kind in {"contentBlockStart", "contentBlockDelta"}:
             place = whole(data.get("contentBlockIndex"))
             piece = mapping(data.get("start") or data.get("delta"))
@@ -61,13 +61,13 @@ def judge_events(events: Sequence[Told]) -> Reading:
     return reading if reason else replace(reading, flaw="cut_off")
 
 
-def _reading(blocks: Sequence[Json], reason: str, usage: object) -> Reading:
+def _reading(blocks: Sequence[Json], reason: str, usage: Usage | None) -> Reading:
     said = [string(block.get("text")) for block in blocks]
     called = any(block.keys() - _SILENT - {"text"} for block in blocks)
     return Reading(
         flaw="failed" if is_failure(reason) else None,
         traits=traits(empty=not (called or any(said)), reasons=[reason]),
-        usage=bedrock_usage(usage),
+        usage=usage,
         text="".join(said),
     )
 

@@ -16,6 +16,7 @@ from llm_cache.providers.format import OUTSIDE, Format, always, asks_stream, at,
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
 from llm_cache.providers.reading import Told, traits
 from llm_cache.providers.replies import Replies
+from llm_cache.providers.terms import with_terms
 from llm_cache.providers.usage import FREE, google_usage, total
 
 # Reasons that say neither that the answer is whole nor that the user's limit or a filter has cut it
@@ -94,9 +95,15 @@ def _judge_chunks(events: Sequence[Told]) -> Reading:
             reasons=reasons,
         ),
         model=names[0] if names else None,
-        usage=usages[-1] if usages else None,  # the counts of a stream are cumulative
+        # The counts of a stream are cumulative. A search by Google is billed apart, and so many a day are free.
+        usage=with_terms(usages[-1] if usages else None, "grounded" if _grounded(chunks) else None),
         text="\n".join(text for text in texts if text),
     )
+
+
+def _grounded(chunks: Sequence[Json]) -> bool:
+    found = [maybe(item).get("groundingMetadata") for chunk in chunks for item in sequence(chunk.get("candidates"))]
+    return any(maybe(each).get("webSearchQueries") for each in found)
 
 
 def _judge_embedding(body: Json) -> Reading:

@@ -84,7 +84,7 @@ def _judge_image_stream(events: Sequence[Told]) -> Reading:
     done = [data for kind, data in events if kind in _IMAGES]
     return Reading(
         traits=traits(empty=not any(data.get("b64_json") or data.get("url") for data in done), reasons=()),
-        usage=openai_usage(done[-1].get("usage")) if done else None,
+        usage=openai_usage(done[-1].get("usage"), done[-1].get("service_tier")) if done else None,
     )
 
 

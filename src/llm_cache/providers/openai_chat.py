@@ -14,6 +14,7 @@ from llm_cache.core.sse import Event
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
 from llm_cache.providers.reading import Told, is_failure, traits
 from llm_cache.providers.replies import Replies
+from llm_cache.providers.terms import tier, with_terms
 from llm_cache.providers.usage import openai_usage
 
 _THOUGHTS = frozenset({"thinking", "reasoning"})  # parts of a content list that are no answer (Mistral)
@@ -98,10 +99,12 @@ def _reading(chunks: Iterable[Json], said: str) -> Reading:
     choices: dict[int, _Choice] = {}
     model: str | None = None
     usage: Usage | None = None
+    service_tier: object = None
     flaw: str | None = None
     for chunk in chunks:
         model = model or model_name(chunk.get("model"))
         # The last word counts: some send it with every chunk, Groq in a place of its own.
+        service_tier = chunk.get("service_tier") or service_tier
         usage = openai_usage(chunk.get("usage")) or openai_usage(maybe(chunk.get("x_groq")).get("usage")) or usage
         for item in sequence(chunk.get("choices")):
             told = mapping(item)
@@ -123,7 +126,7 @@ def _reading(chunks: Iterable[Json], said: str) -> Reading:
             refused=any(any(choice.refusal) for choice in choices.values()),
         ),
         model=model,
-        usage=usage,
+        usage=with_terms(usage, tier(service_tier)),
         text="\n".join(answer for answer in answers if answer),
     )
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llm_cache.core.model import Reading, Step
+from llm_cache.core.model import Reading, Step, Usage
 from llm_cache.core.sse import Event
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string
 from llm_cache.providers.reading import Told, kind_of, traits
 from llm_cache.providers.replies import Replies
+from llm_cache.providers.terms import openai_tools
 from llm_cache.providers.usage import openai_usage
 
 _WHOLE = frozenset({"response.completed", "response.incomplete"})
@@ -61,7 +62,7 @@ def _judge_stream(events: Sequence[Told]) -> Reading:
         raise Malformed
     if events[-1].kind not in _WHOLE and string(last.get("status")) in {"queued", "in_progress"}:
         # The stream was cut: whether it had an answer nobody can tell.
-        return Reading(model=model_name(last.get("model")), usage=openai_usage(last.get("usage")))
+        return Reading(model=model_name(last.get("model")), usage=_usage(last, items))
     reading = _reading(last, sequence(last.get("output")) or items)
     if "empty" in reading.traits and any(text):
         # A vendor whose last event leaves the output out.
@@ -93,9 +94,13 @@ def _reading(response: Json, output: Sequence[object]) -> Reading:
         flaw=_FLAWS.get(string(response.get("status")), "unfinished"),
         traits=traits(empty=not (called or any(text) or any(refusal)), reasons=[reason], refused=any(refusal)),
         model=model_name(response.get("model")),
-        usage=openai_usage(response.get("usage")),
+        usage=_usage(response, output),
         text="".join(text) or "".join(refusal),
     )
+
+
+def _usage(response: Json, output: Sequence[object]) -> Usage | None:
+    return openai_tools(openai_usage(response.get("usage"), response.get("service_tier")), output)
 
 
 REPLIES = Replies(_judge_body, _ends, _judge_stream)

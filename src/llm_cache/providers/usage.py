@@ -6,31 +6,39 @@ What cannot be read is unknown, never a flaw: an answer is not worse for a stran
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 
 from llm_cache.core.model import Usage
 from llm_cache.providers.parse import Json, maybe, tokens
+from llm_cache.providers.terms import anthropic_terms, google_terms, tier
 
+_LONGEST_S = 1_000_000
+_MOST_PICO = 10**18
 FREE = Usage(input_tokens=0, output_tokens=0)
 """For calls that no vendor bills: token counts and moderations."""
 
 
-def openai_usage(value: object) -> Usage | None:
-    """The `usage` of OpenAI's formats, under its old names and its new ones."""
+def openai_usage(value: object, service_tier: object = None) -> Usage | None:
+    """The `usage` of OpenAI's formats, under its old names and its new ones, with the `service_tier` beside it."""
     told = maybe(value)
     asked = _first(told, "prompt_tokens", "input_tokens")
     said = _first(told, "completion_tokens", "output_tokens")
-    if asked is None and said is None:
+    heard = _milliseconds(told)
+    if asked is None and said is None and heard is None:
         return None
     # Transcriptions write the last one.
     asked_details = _details(told, "prompt_tokens_details", "input_tokens_details", "input_token_details")
     said_details = _details(told, "completion_tokens_details", "output_tokens_details", "output_token_details")
+    cached_details = maybe(asked_details.get("cached_tokens_details"))
     cache_read = tokens(asked_details.get("cached_tokens"))
     if cache_read is None:
         # DeepSeek; Mistral; Together and Moonshot
         cache_read = _first(told, "prompt_cache_hit_tokens", "num_cached_tokens", "cached_tokens")
     reasoning = tokens(said_details.get("reasoning_tokens"))
     hidden = (tokens(told.get("total_tokens")) or 0) - (asked or 0) - (said or 0)
-    unnamed = reasoning is None and hidden != cache_read
+    # What was heard is counted in Mistral's total, and billed by the second.
+    unnamed = reasoning is None and hidden != cache_read and heard is None
     if said is not None and asked is not None and hidden > 0 and (hidden == reasoning or unnamed):
         # Reasoning that is billed as output and counted in the total alone: xAI names it, Google's
         # compatible endpoint does not.
@@ -43,7 +51,45 @@ def openai_usage(value: object) -> Usage | None:
         reasoning_tokens=reasoning,
         input_audio_tokens=tokens(asked_details.get("audio_tokens")),
         output_audio_tokens=tokens(said_details.get("audio_tokens")),
+        cache_read_audio_tokens=_some(cached_details, "audio_tokens"),
+        cache_read_image_tokens=_some(cached_details, "image_tokens"),
+        input_image_tokens=_some(asked_details, "image_tokens"),
+        output_image_tokens=_some(said_details, "image_tokens"),
+        audio_ms=heard,
+        # xAI and Perplexity bill what they looked up by the source or the search, and tell how many.
+        terms=tier(service_tier) or ("searches" if _searched(told) else None),
+        billed_pico=_billed(told),
     )
+
+
+def _milliseconds(told: Json) -> int | None:
+    """How much was heard, where that is what is billed: OpenAI's `whisper-1`, Mistral's `prompt_audio_seconds`."""
+    seconds = told.get("seconds") if told.get("type") == "duration" else told.get("prompt_audio_seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < _LONGEST_S:
+        return None
+    return round(seconds * 1000)
+
+
+def _searched(told: Json) -> bool:
+    return any(tokens(told.get(name)) for name in ("num_sources_used", "num_search_queries", "citation_tokens"))
+
+
+def _billed(told: Json) -> int | None:
+    """The price that OpenRouter (`cost`) and Perplexity (`cost.total_cost`) put into the usage itself, in USD.
+
+    https://openrouter.ai/docs/guides/guides/usage-accounting: with a key of one's own it is OpenRouter's share alone.
+    """
+    cost = told.get("cost")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if isinstance(cost, bool) or not isinstance(cost, (int, float)) or told.get("is_byok"):
+        return None
+    try:
+        # By its shortest spelling, which is what was written.
+        pico = Decimal(repr(cost)).scaleb(12).to_integral_value()
+    except InvalidOperation:
+        return None
+    return int(pico) if pico.is_finite() and 0 <= pico < _MOST_PICO else None
 
 
 def embedding_usage(value: object) -> Usage | None:
@@ -67,6 +113,9 @@ def anthropic_usage(told: Json) -> Usage | None:
         cache_read_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=tokens(maybe(told.get("output_tokens_details")).get("thinking_tokens")),
+        cache_write_1h_tokens=_some(maybe(told.get("cache_creation")), "ephemeral_1h_input_tokens"),
+        web_searches=_some(maybe(told.get("server_tool_use")), "web_search_requests"),
+        terms=anthropic_terms(told),
     )
 
 
@@ -95,8 +144,13 @@ def google_usage(value: object) -> Usage | None:
         output_tokens=0 if said is None else said,
         cache_read_tokens=tokens(told.get("cachedContentTokenCount")),
         reasoning_tokens=tokens(told.get("thoughtsTokenCount")),
-        input_audio_tokens=_audio(told.get("promptTokensDetails")),
-        output_audio_tokens=_audio(told.get("candidatesTokensDetails")),
+        input_audio_tokens=_of_kind(told.get("promptTokensDetails"), "AUDIO"),
+        output_audio_tokens=_of_kind(told.get("candidatesTokensDetails"), "AUDIO"),
+        cache_read_audio_tokens=_of_kind(told.get("cacheTokensDetails"), "AUDIO"),
+        input_image_tokens=_of_kind(told.get("promptTokensDetails"), "IMAGE"),
+        output_image_tokens=_of_kind(told.get("candidatesTokensDetails"), "IMAGE"),
+        input_video_tokens=_of_kind(told.get("promptTokensDetails"), "VIDEO"),
+        terms=google_terms(told),
     )
 
 
@@ -108,6 +162,10 @@ def cohere_usage(value: object) -> Usage | None:
     told = maybe(value)
     billed = maybe(told.get("billed_units"))
     usage = openai_usage(billed)
+    units = tokens(billed.get("search_units"))
+    if units is not None:
+        # Rerankers bill these and no tokens.
+        return replace(usage or Usage(0, 0), search_units=units)
     if usage is not None:
         return usage
     return openai_usage({**maybe(told.get("tokens")), "cached_tokens": told.get("cached_tokens")})
@@ -131,15 +189,20 @@ def _sum(told: Json, *names: str) -> int | None:
     return sum(counts) if counts else None
 
 
-def _audio(details: object) -> int | None:
-    """The audio tokens in a list of counts by kind (`modality`)."""
+def _of_kind(details: object, kind: str) -> int | None:
+    """The tokens of one kind (`modality`) in a list of counts."""
     items = [maybe(item) for item in details] if isinstance(details, list) else []
-    counts = [tokens(item.get("tokenCount")) for item in items if item.get("modality") == "AUDIO"]
+    counts = [tokens(item.get("tokenCount")) for item in items if item.get("modality") == kind]
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
 
 
-def bedrock_usage(value: object) -> Usage | None:
+def _some(told: Json, name: str) -> int | None:
+    """A count, or None if there is none of it: what few replies have is left out of the records of all others."""
+    return tokens(told.get(name)) or None
+
+
+def bedrock_usage(value: object, service_tier: object = None) -> Usage | None:
     """Bedrock's counts, whose input leaves out what the prompt cache read and wrote.
 
     As converse names them, as Nova does where it is invoked (`…TokenCount`), and as metrics do.
@@ -156,4 +219,12 @@ def bedrock_usage(value: object) -> Usage | None:
         output_tokens=said,
         cache_read_tokens=read,
         cache_write_tokens=written,
+        cache_write_1h_tokens=_hourly(told.get("cacheDetails")),
+        terms=tier(service_tier),
     )
+
+
+def _hourly(details: object) -> int | None:
+    """What converse wrote to the prompt cache for an hour, in its list of counts by duration."""
+    items = [maybe(item) for item in details] if isinstance(details, list) else []
+    return sum(tokens(item.get("inputTokens")) or 0 for item in items if item.get("ttl") == "1h") or None

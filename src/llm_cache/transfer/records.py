@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection
-from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
@@ -22,6 +21,7 @@ from llm_cache.core.recorder import kept_headers, public_url
 from llm_cache.core.signature import HEADERS as SEMANTIC_HEADERS
 from llm_cache.errors import EntryError, FormatError
 from llm_cache.ledger.report import money
+from llm_cache.ledger.sums import TERMS_LENGTH
 from llm_cache.transfer import bodies
 from llm_cache.transfer.sealed import row_of
 
@@ -31,7 +31,6 @@ _KINDS = frozenset({"http", "value", "call"})
 _LATEST = 253_402_300_800.0
 """The year 10000, beyond which no time can be shown."""
 _MOST = 2**62
-_USAGE = tuple(field.name for field in fields(Usage))
 
 
 class _Asked(msgspec.Struct):
@@ -108,7 +107,7 @@ def record_of(entry: Entry, asked: Request | None, view: object, text: str | Non
         "stream": entry.stream,
         "status": entry.status,
         "answered_model": entry.answered_model,
-        "usage": None if entry.usage is None else {name: getattr(entry.usage, name) for name in _USAGE},
+        "usage": None if entry.usage is None else entry.usage.told(),
         "request": request,
         "response": response,
         "text": text,
@@ -210,9 +209,11 @@ def _check(line: Line, kinds: Collection[str] = _KINDS) -> None:
             raise FormatError(f"its {name} is {value:g}, which is no such time")
     if not 0 <= line.hits < _MOST:
         raise FormatError(f"it has {line.hits} hits")
-    for name in _USAGE if line.usage else ():
-        count = getattr(line.usage, name)
-        if count is not None and not 0 <= count < _MOST:
+    for name, count in (line.usage.told() if line.usage else {}).items():
+        if isinstance(count, str):
+            if len(count) > TERMS_LENGTH:
+                raise FormatError(f"its {name} are {count[:TERMS_LENGTH]!r}")
+        elif count is not None and not 0 <= count < _MOST:
             raise FormatError(f"its {name} are {count}")
     if line.cost_usd is not None:
         if not _MONEY.fullmatch(line.cost_usd):

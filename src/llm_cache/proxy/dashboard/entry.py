@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from llm_cache.clients.admin import seen
@@ -54,7 +54,7 @@ def shown(engine: Engine, row: Row, texts: Texts) -> dict[str, object]:
     told["answered_model"] = entry.answered_model
     told["headers"] = [{"name": name, "value": value} for name, value in entry.head.headers]
     told["frames"] = len(entry.frames)
-    told["usage"] = {each.name: getattr(entry.usage, each.name) for each in fields(Usage)} if entry.usage else None
+    told["usage"] = entry.usage.told() if entry.usage else None
     told["bill"] = bill(engine, entry)
     # The order decides the numbers of texts.
     told["request"] = asked(_inner(entry.request), texts)
@@ -76,15 +76,31 @@ def bill(engine: Engine, entry: Entry) -> list[dict[str, object]]:
     if usage is None:
         return []
     read, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    hourly, heard, spoken = usage.cache_write_1h_tokens or 0, usage.input_audio_tokens or 0, usage.output_audio_tokens
     asked_for, said, thought = usage.input_tokens, usage.output_tokens, usage.reasoning_tokens
-    fresh = None if asked_for is None else max(0, asked_for - read - written)
-    only_fresh = Usage(input_tokens=fresh, output_tokens=0)
-    lines: list[tuple[str, int | None, Usage]] = [("input", fresh, only_fresh)]
-    if read:
-        lines.append(("read from the provider's cache", read, Usage(read, 0, cache_read_tokens=read)))
-    if written:
-        lines.append(("written to the provider's cache", written, Usage(written, 0, cache_write_tokens=written)))
-    lines.append(("output", said, Usage(0, said, reasoning_tokens=thought)))
+    heard -= usage.cache_read_audio_tokens or 0
+    fresh = None if asked_for is None else max(0, asked_for - read - written - heard)
+    nothing = Usage(0, 0, terms=usage.terms)
+    parts: list[tuple[str, int | None, Usage]] = [
+        ("input", fresh, replace(nothing, input_tokens=fresh)),
+        ("audio heard", heard, replace(nothing, input_tokens=heard, input_audio_tokens=heard)),
+        ("read from the provider's cache", read, replace(nothing, input_tokens=read, cache_read_tokens=read)),
+        (
+            "written to the provider's cache",
+            written - hourly,
+            replace(nothing, input_tokens=written - hourly, cache_write_tokens=written - hourly),
+        ),
+        (
+            "written to the provider's cache for an hour",
+            hourly,
+            replace(nothing, input_tokens=hourly, cache_write_tokens=hourly, cache_write_1h_tokens=hourly),
+        ),
+        ("output", said, replace(nothing, output_tokens=said, output_audio_tokens=spoken)),
+        ("searches in the web", usage.web_searches, replace(nothing, web_searches=usage.web_searches)),
+        ("searches in files", usage.file_searches, replace(nothing, file_searches=usage.file_searches)),
+        ("search units", usage.search_units, replace(nothing, search_units=usage.search_units)),
+    ]
+    lines = [part for part in parts if part[1] or (part[1] is None and part[0] == "input") or part[0] == "output"]
     priced = engine.ledger.price
     told: list[dict[str, object]] = [
         {"what": what, "tokens": tokens, "cost_usd": priced(replace(entry, usage=part, cost_usd=None))}
@@ -93,7 +109,8 @@ def bill(engine: Engine, entry: Entry) -> list[dict[str, object]]:
     if thought:
         told.append({"what": "of it for reasoning", "tokens": thought, "cost_usd": None, "part": True})
     total = None if asked_for is None or said is None else asked_for + said
-    told.append({"what": "total", "tokens": total, "cost_usd": priced(entry), "total": True})
+    what = f"total, at {usage.terms} terms" if usage.terms else "total"
+    told.append({"what": what, "tokens": total, "cost_usd": priced(entry), "total": True})
     return told
 
 

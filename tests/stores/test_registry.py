@@ -51,7 +51,7 @@ def test_urls_of_memory(url: str) -> None:
     ],
 )
 def test_urls_of_redis_open_nothing_and_show_no_password(url: str, place: str) -> None:
-    assert kind_of(url) == "redis"
+    assert kind_of(url).name == "redis"
     store = open_store(url)
     assert isinstance(store, RedisStore)
     assert store.location() == place

@@ -15,7 +15,7 @@ TEMPLATE = """\
 # llm-cache: the configuration file. What is commented out is the default.
 # Arguments and environment variables (LLMCACHE_...) win over what is written here.
 
-# backend = "sqlite"                # sqlite or memory
+# backend = "sqlite"                # sqlite, redis or memory
 # database_url = "~/.cache/llm-cache/cache.db"
 # default_ttl_days = 30             # days, fractions allowed, or "never"
 # enable_compression = true

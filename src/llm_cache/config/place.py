@@ -10,11 +10,9 @@ from pathlib import Path
 from llm_cache.config.given import Given
 from llm_cache.config.settings import without_secrets
 from llm_cache.errors import ConfigError
-from llm_cache.stores import redis_url
+from llm_cache.stores import redis_url, registry
 
-BACKENDS = ("sqlite", "redis", "memory")
 MEMORY = ":memory:"
-REDIS = "redis://localhost:6379/0"
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 _ALLOWED = "a path, sqlite:///relative, sqlite:////absolute, :memory: or a Redis URL"
 _IN_MEMORY = frozenset({MEMORY, "memory:", "memory://", "sqlite://", "sqlite:///:memory:"})
@@ -29,10 +27,17 @@ def home(variable: str, below: str, environ: Mapping[str, str]) -> Path:
 
 
 def default_url(backend: str, environ: Mapping[str, str]) -> str:
-    """Where a backend keeps its entries unless told otherwise."""
+    """Where a backend keeps its entries unless told otherwise.
+
+    Raises:
+        ConfigError: it has to be told.
+    """
     if backend == "sqlite":
         return str(home("XDG_CACHE_HOME", ".cache", environ) / "llm-cache" / "cache.db")
-    return REDIS if backend == "redis" else MEMORY
+    (default,) = (kind.default for kind in registry.KINDS if kind.name == backend)
+    if not default:
+        raise ConfigError(f"the backend {backend!r} has no place of its own: give database_url as well")
+    return default
 
 
 def located(given: Given) -> tuple[str, str]:
@@ -52,15 +57,17 @@ def located(given: Given) -> tuple[str, str]:
     if scheme is None:
         return "sqlite", _absolute(value)
     name = scheme[1].lower()
-    if name in redis_url.SCHEMES:
+    kind = registry.by_scheme(name)
+    if kind is None or kind.name == "memory":
+        raise given.wrong(_ALLOWED)
+    if kind.name == "redis":
         try:
             redis_url.address_of(value)
         except ConfigError as error:
             # Without the value: what is wrong with it may be where its password stands.
             raise ConfigError(f"{given.source}: {error}") from None
-        return "redis", value
-    if name != "sqlite":
-        raise given.wrong(_ALLOWED)
+    if kind.name != "sqlite":
+        return kind.name, value
     if value[scheme.end() : scheme.end() + 1] != "/":
         raise given.wrong("sqlite:///relative with three slashes or sqlite:////absolute with four")
     if "?" in value or "#" in value:
@@ -105,6 +112,7 @@ def place(
 
 
 def _backend(given: Given) -> str:
-    if isinstance(given.value, str) and given.value.strip().lower() in BACKENDS:
+    names = [kind.name for kind in registry.KINDS]
+    if isinstance(given.value, str) and given.value.strip().lower() in names:
         return given.value.strip().lower()
-    raise given.wrong(f"one of {', '.join(BACKENDS)}")
+    raise given.wrong(f"one of {', '.join(names)}")

@@ -14,6 +14,7 @@ from math import inf
 from llm_cache.errors import StoreError
 from llm_cache.stores import forks, worth
 from llm_cache.stores.base import EVERYTHING, Filter, Leases, Row, Shrunk, Summary
+from llm_cache.stores.registry import Opening
 
 _ROW_BYTES = 1024
 """What a row takes beside its value: the tuple, its key, its numbers, its place in the dict."""
@@ -237,3 +238,8 @@ class MemoryStore:
         # `list` of a dict's values is atomic; the rest may take its time.
         rows = list(self._rows.values())
         return rows if where == EVERYTHING else [row for row in rows if where.matches(row)]
+
+
+def opened(url: str, how: Opening) -> MemoryStore:  # noqa: ARG001 - what every store is opened with
+    """A store of its own, empty: in memory there is but one place, and no deadline."""
+    return MemoryStore()

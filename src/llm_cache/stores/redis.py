@@ -22,6 +22,7 @@ from llm_cache.stores.redis_index import Index
 from llm_cache.stores.redis_leases import RedisLeases
 from llm_cache.stores.redis_rows import FIELDS, SEED, SHARDS, Shard, columns_of, row_of, shard_of
 from llm_cache.stores.redis_url import address_of
+from llm_cache.stores.registry import Opening
 
 GENERATION_S = 1.0
 """How long a generation that was read may be believed: so soon a purge elsewhere is seen."""
@@ -257,6 +258,11 @@ class RedisStore:
     def location(self) -> str:
         """See `Maintenance`."""
         return self._shown
+
+
+def opened(url: str, how: Opening) -> RedisStore:
+    """The store in the Redis of that URL."""
+    return RedisStore(url, **how._asdict())
 
 
 def _close(*clients: Client) -> None:

@@ -20,6 +20,7 @@ from weakref import finalize
 from llm_cache.errors import StoreError
 from llm_cache.stores import base, sqlite_salvage, sqlite_space
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
+from llm_cache.stores.registry import Opening
 from llm_cache.stores.sqlite_connections import Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
 from llm_cache.stores.sqlite_index import WalIndex
@@ -358,3 +359,9 @@ class SqliteStore:
     def _read(self, sql: str, parameters: Iterable[object] = ()) -> list[tuple[Any, ...]]:
         """All that a query finds, in one short transaction."""
         return self._connections.read(sql, parameters)
+
+
+def opened(url: str, how: Opening) -> SqliteStore:
+    """The store in the file of a path or an SQLite URL; `~` is the store's business."""
+    path = url.removeprefix("sqlite:///")
+    return SqliteStore(path, read_timeout_ms=how.read_timeout_ms, write_timeout_ms=how.write_timeout_ms)

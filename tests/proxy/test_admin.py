@@ -15,6 +15,15 @@ def test_pulse_and_readiness(proxy: Running) -> None:
     assert proxy.get("/readyz").json() == {"status": "ready"}
 
 
+def test_whoever_looks_at_the_address_alone_is_told_what_it_is(upstream: FakeUpstream, proxy: Running) -> None:
+    upstream.reply("*", openai_chat("Hello!"))
+    page = proxy.get("/")
+    assert page.text.startswith("llm-cache ")
+    assert "/dashboard" in page.text
+    assert upstream.count() == 0
+    assert proxy.ask("/").headers["x-llm-cache"] == "bypass", "what is sent there is for an upstream"
+
+
 def test_health(upstream: FakeUpstream, proxy: Running) -> None:
     from importlib.metadata import version
 

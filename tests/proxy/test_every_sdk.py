@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
 
 import pytest
 
 from llm_cache.proxy.surroundings import surroundings
-from llm_cache.testing import FakeUpstream, Reply, openai_chat, openai_chat_stream
+from llm_cache.testing import (
+    FakeUpstream,
+    Reply,
+    anthropic_message,
+    bedrock_converse,
+    openai_chat,
+    openai_chat_stream,
+)
 
 from .running import Running, running
+from .tls import behind_tls, certificate
 
 pytestmark = pytest.mark.sdk
 MESSAGES = [{"role": "user", "content": "Hello"}]
@@ -36,7 +46,11 @@ OLLAMA = {
     "prompt_eval_count": 1,
     "eval_count": 2,
 }
-NAMES = ("openai", "anthropic", "cohere", "google", "groq", "mistral", "together", "ollama", "huggingface", "azure")
+NAMES = (
+    *("openai", "anthropic", "cohere", "google", "groq", "mistral", "together", "ollama", "huggingface", "azure"),
+    "bedrock",
+)
+KEYS = {"OPENAI_API_KEY": "none", "AWS_BEARER_TOKEN_BEDROCK": "none"}
 
 
 def groq(_: str) -> object:
@@ -77,13 +91,21 @@ def huggingface(base: str) -> object:
     return client.chat.completions.create(model="m", messages=MESSAGES).choices[0].message.content
 
 
+def bedrock(_: str) -> object:
+    make = pytest.importorskip("anthropic").AnthropicBedrock
+    if "api_key" not in signature(make).parameters:
+        pytest.skip("this version signs all requests for AWS")
+    with make(aws_region="us-east-1", max_retries=0) as client:
+        return client.messages.create(model="anthropic.claude-v9:0", max_tokens=9, messages=MESSAGES).content[0].text
+
+
 def openai(_: str) -> object:
     with pytest.importorskip("openai").OpenAI(max_retries=0) as client:
         stream = client.chat.completions.create(model="streams", messages=MESSAGES, stream=True)
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
 
-@pytest.mark.parametrize("program", [groq, together, mistral, cohere, google, ollama, huggingface, openai])
+@pytest.mark.parametrize("program", [groq, together, mistral, cohere, google, ollama, huggingface, bedrock, openai])
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pydantic.PydanticDeprecatedSince20", "ignore::ResourceWarning"
 )
@@ -95,13 +117,37 @@ def test_the_second_run_calls_nobody(
     for path in ("/v1/models/gemini-2.5-flash:generateContent", "/v1beta/models/gemini-2.5-flash:generateContent"):
         upstream.reply(path, Reply(json=GEMINI))
     upstream.reply("/api/chat", Reply(json=OLLAMA))
+    upstream.reply("/model/anthropic.claude-v9:0/invoke", anthropic_message("Hello!"))
     given = {"upstreams": dict.fromkeys(NAMES, upstream.url), "proxy_tokens": {"t": "secret"}}
     with running(None, database_url=database, **given) as proxy:
-        for name, value in surroundings({"OPENAI_API_KEY": "none"}, proxy.url, "secret", offline=True).items():
+        for name, value in surroundings(KEYS, proxy.url, "secret", offline=True).items():
             monkeypatch.setenv(name, value)
         for _ in range(2):
             assert program(f"{proxy.url}/~secret") == "Hello!"
             assert upstream.count() == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_boto3_with_a_key_behind_tls(
+    upstream: FakeUpstream, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows a key to nobody without TLS."""
+    boto3 = pytest.importorskip("boto3")
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "none")
+    upstream.reply("*", bedrock_converse("Hello!"))
+    files = certificate(tmp_path)
+    monkeypatch.setenv("AWS_CA_BUNDLE", files[0])
+    with (
+        running(None, database_url=database, upstreams={"bedrock": upstream.url}) as proxy,
+        behind_tls(proxy.port, files) as url,
+    ):
+        client = boto3.client("bedrock-runtime", region_name="us-east-1", endpoint_url=url)
+        for _ in range(2):
+            asked = [{"role": "user", "content": [{"text": "Hello"}]}]
+            said = client.converse(modelId="anthropic.claude-v9:0", messages=asked)
+            assert said["output"]["message"]["content"][0]["text"] == "Hello!"
+            assert upstream.count() == 1
+        client.close()
 
 
 def test_by_their_paths_alone(upstream: FakeUpstream, database: str) -> None:

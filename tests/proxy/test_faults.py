@@ -32,7 +32,7 @@ def test_a_refused_connection(database: str) -> None:
         assert answer.status_code == 502
         error = answer.json()["error"]
         assert (error["type"], error["code"]) == ("api_error", "upstream_unreachable")
-        assert '"openai" could not be reached' in error["message"]
+        assert error["message"] == 'The upstream "openai" could not be reached: Connection refused.'
         assert answer.headers["cache-status"] == "llm-cache; fwd=miss; detail=upstream_unreachable"
         claude = proxy.ask("/v1/messages", headers={"anthropic-version": "2023-06-01"})
         assert claude.json() == {"type": "error", "error": claude.json()["error"]}

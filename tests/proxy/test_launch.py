@@ -186,7 +186,11 @@ def test_whom_the_variables_point_at() -> None:
     assert made["GROQ_BASE_URL"] == "http://127.0.0.1:5/~T/groq"
     assert made["OLLAMA_HOST"] == "http://127.0.0.1:5/~T/ollama"
     assert "AZURE_OPENAI_ENDPOINT" not in made
-    assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" not in made
+    assert "ANTHROPIC_BEDROCK_BASE_URL" not in made
+    key = {"AWS_BEARER_TOKEN_BEDROCK": "x"}
+    made = surroundings(key, "http://127.0.0.1:5", "T", offline=False)
+    assert made["ANTHROPIC_BEDROCK_BASE_URL"] == "http://127.0.0.1:5/~T/bedrock"
+    assert "AWS_ENDPOINT_URL_BEDROCK_RUNTIME" not in made, "boto3 shows a key to nobody without TLS"
     assert "OPENAI_API_KEY" not in made
 
 

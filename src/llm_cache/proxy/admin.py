@@ -23,6 +23,18 @@ _JSON = "application/json"
 _NOBODY = "00" * 32
 """A key that no request has: looking it up tells whether the store answers."""
 
+_READ = frozenset({"GET", "HEAD"})
+_FRONT = """\
+llm-cache {version}: a caching proxy for calls of language models
+
+A client's base URL is this address: its own path says whose API is called (/v1/chat/completions, /v1/messages, ...).
+/NAME in front of the path names the upstream (/openai, /anthropic, /groq/openai/v1, ...).
+
+/dashboard  what is stored, and what it saved
+/metrics    for Prometheus
+/health     version and store; /healthz and /readyz for supervisors
+"""
+
 Page = tuple[int, str, bytes]
 """Status, content type, body."""
 
@@ -37,15 +49,16 @@ class Admin:
         self._version = version
         self._began = time.monotonic()
         self._pages: dict[str, Callable[[], Awaitable[Page]]] = {
+            "/": self._front,
             "/healthz": self._alive,
             "/readyz": self._ready,
             "/health": self._health,
             "/metrics": self._metrics,
         }
 
-    def has(self, path: str) -> bool:
-        """Whether a path is a page's."""
-        return path in self._pages
+    def has(self, method: str, path: str) -> bool:
+        """Whether a page is meant. What is sent to `/` may be for an upstream that answers there."""
+        return path in self._pages and (path != "/" or method in _READ)
 
     async def page(self, method: str, path: str) -> tuple[int, list[Raw], bytes]:
         """Status, headers and body of a page.
@@ -53,7 +66,7 @@ class Admin:
         Raises:
             Refusal: it is only to be read.
         """
-        if method not in {"GET", "HEAD"}:
+        if method not in _READ:
             raise Refusal(405, "read_only", "This page of the proxy can only be read.", ((b"allow", b"GET, HEAD"),))
         status, content_type, body = await self._pages[path]()
         headers = [
@@ -62,6 +75,10 @@ class Admin:
             (b"cache-control", b"no-store"),
         ]
         return status, headers, body
+
+    async def _front(self) -> Page:
+        """For whoever opens the address in a browser, or asks whether anybody is there, as clients of Ollama do."""
+        return 200, "text/plain; charset=utf-8", _FRONT.format(version=self._version).encode()
 
     async def _alive(self) -> Page:
         return 200, _JSON, msgspec.json.encode({"status": "ok"})

@@ -153,7 +153,7 @@ class Proxy:
                     self._check_administers(scope, caller)
                     await self._dashboard.serve(scope, incoming.path, receive, send)
                     return
-                if self._admin.has(incoming.path):
+                if self._admin.has(incoming.method, incoming.path):
                     await self._page(incoming, send)
                     return
                 route = self._routes.find(incoming)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from llm_cache.providers.errors import error_body
-from llm_cache.providers.upstreams import BUILT_IN, detect, route
+from llm_cache.providers.upstreams import BUILT_IN, route
 from llm_cache.proxy.incoming import Incoming, Raw, without_token
 
 
@@ -75,4 +75,4 @@ def style_of(incoming: Incoming, upstream: str | None) -> str:
     """Whose error format the caller understands; the upstream is None where none was found."""
     if any(name == "anthropic-version" for name, _ in incoming.headers):
         return "anthropic"  # its SDK says so at whatever upstream it is pointed
-    return upstream or detect(incoming.path, incoming.query, incoming.headers)
+    return upstream or route(incoming.path, incoming.query, incoming.headers, BUILT_IN)[0]

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger("llm_cache")
 BACKLOG = 2048
 """Connections that may wait to be accepted; the kernel cuts it to its own limit."""
-_BROKEN_OFF = "ASGI callable returned without completing response."
+_SAID = (
+    "ASGI callable returned without completing response.",  # we broke it off, and our own line says why
+    "Unsupported upgrade request.",  # which is refused in words of our own,
+    "No supported WebSocket library detected.",  # and is no reason to install something
+)
 
 
 def serve(settings: Settings) -> int:
@@ -232,7 +236,7 @@ def _signals(server: Server) -> Iterator[None]:
 def _news(record: logging.LogRecord) -> bool:
     """Whether the server says something that we have not said already: calls that break off, or are dropped."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, asyncio.CancelledError) and record.getMessage() != _BROKEN_OFF
+    return not isinstance(error, asyncio.CancelledError) and not record.getMessage().startswith(_SAID)
 
 
 @contextmanager

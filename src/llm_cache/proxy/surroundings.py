@@ -42,7 +42,8 @@ VARIABLES = (
     Variable("OLLAMA_HOST", "ollama"),
 )
 _AZURE = Variable("AZURE_OPENAI_ENDPOINT", "azure")
-_BEDROCK = Variable("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "bedrock")
+# Not `AWS_ENDPOINT_URL_BEDROCK_RUNTIME`: boto3 shows a key to HTTPS only (botocore.auth.BearerAuth), and would fail.
+_BEDROCK = Variable("ANTHROPIC_BEDROCK_BASE_URL", "bedrock")
 KEYS = (
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",

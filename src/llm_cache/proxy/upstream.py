@@ -7,7 +7,9 @@ where the cache listens is the body decoded.
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -211,7 +213,8 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
 
 
 def _reason(error: OSError) -> str:
-    return (error.strerror or "the connection failed").partition("[")[0].strip() or "the connection failed"
+    """The system's own words: those of the event loop name an address, which is no business of callers."""
+    return os.strerror(error.errno) if error.errno in errno.errorcode else "the connection failed"
 
 
 @lru_cache(maxsize=256)

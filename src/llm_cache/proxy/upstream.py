@@ -214,7 +214,8 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
 
 def _reason(error: OSError) -> str:
     """The system's own words: those of the event loop name an address, which is no business of callers."""
-    return os.strerror(error.errno) if error.errno in errno.errorcode else "the connection failed"
+    code = error.errno
+    return os.strerror(code) if code is not None and code in errno.errorcode else "the connection failed"
 
 
 @lru_cache(maxsize=256)

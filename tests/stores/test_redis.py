@@ -229,3 +229,44 @@ def test_rows_that_are_damaged_are_no_rows(store: RedisStore, redis_server: Serv
     assert [store.get(a_row(number).key) for number in range(3)] == [None] * 3
     assert [row.key for row in store.scan()] == [a_row(4).key, a_row(3).key]
     assert any("not as long" in finding for finding in store.check())
+
+
+def test_a_turned_bit_in_columns_harms_nobody_else(store: RedisStore, redis_server: Server) -> None:
+    """Scripts about many entries come across one whose columns cannot be read, here or in the index, and go on."""
+    client, row = redis_server.client(), a_row(0)
+    neighbours = [number for number in range(600) if shard_of(a_row(number).key) is shard_of(row.key)][:10]
+    columns = shard_of(row.key).names[1]
+    store.put(row)
+    whole = client.hget(name_of(0), "c")
+    for place in range(0, len(whole), 4):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << place % 8
+        for spoilt in (name_of(0), columns):
+            client.flushall()
+            for number in {0, *neighbours}:
+                store.put(a_row(number))
+            field = "c" if spoilt != columns else row.key.hex()
+            client.hset(spoilt, field, bytes(broken))
+            found = store.get(row.key)
+            assert found is None or found.value == row.value
+            store.touch({a_row(number).key: (1, 5.0) for number in {0, *neighbours}})
+            store.price([(a_row(number).key, a_row(number).created_at, 7) for number in {0, *neighbours}])
+            others = set(neighbours) - {0}
+            assert {(store.get(a_row(n).key).hits, store.get(a_row(n).key).cost_pico) for n in others} == {(1, 7)}
+            store.check()
+            assert {row.key for row in store.scan()} >= {a_row(number).key for number in others}
+            assert store.summary().entries >= len(others)
+            store.put(row)
+            assert store.get(row.key) == row._replace(hits=0, last_hit_at=None)
+            assert store.check() == []
+            assert store.summary().entries == len({0, *neighbours})
+
+
+def test_hits_that_are_no_number_begin_anew(store: RedisStore, redis_server: Server) -> None:
+    for number in range(2):
+        store.put(a_row(number))
+    redis_server.client().hset(name_of(0), mapping={"h": "many", "l": "long ago"})
+    store.touch({a_row(number).key: (2, 5.0) for number in range(2)})
+    assert [(store.get(a_row(number).key).hits, store.get(a_row(number).key).last_hit_at) for number in range(2)] == [
+        (2, 5.0)
+    ] * 2

@@ -110,8 +110,8 @@ class Index:
             totals = dict(zip(answer[3][::2], answer[3][1::2], strict=True))
             count += int(totals.get(b"n", 0))
             size += int(totals.get(b"s", 0))
-            providers |= {name[1:].decode() for name in totals if name.startswith(b"p")}
-            models |= {name[1:].decode() for name in totals if name.startswith(b"m")}
+            providers |= {name[1:].decode("utf-8", "replace") for name in totals if name.startswith(b"p")}
+            models |= {name[1:].decode("utf-8", "replace") for name in totals if name.startswith(b"m")}
         return Summary(count, size, tuple(sorted(providers)), tuple(sorted(models)))
 
     def _sound_totals(self) -> list[Any]:

@@ -5,6 +5,9 @@ prefix of entries' names. An entry's presence decides: Redis removes entries by 
 full, and tells nobody; so every script that comes across an entry without its place in the index, or the reverse,
 mends that.
 
+Columns that cannot be read, since a bit of them was turned, are as none, and their entry goes: one of them must not
+stop a script that is about many.
+
 Redis checks its memory before a script's first write only, so a script that makes room writes what makes room first.
 """
 
@@ -24,7 +27,7 @@ class Script:
 
 
 _COMMON = """
-local call, unpack_ = redis.call, cmsgpack.unpack
+local call = redis.call
 local index, columns, expiry, totals, generation = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local prefix = ARGV[1]
 local PROVIDER, MODEL, CREATED, SIZE = 2, 3, 8, 13
@@ -34,9 +37,21 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+local function whole(number)
+  return type(number) == 'number' and number >= 0 and number < 2^53 and number == math.floor(number)
+end
+
+local function read(c)
+  local fine, row, more = pcall(cmsgpack.unpack, c)
+  if fine and type(row) == 'table' and more == nil and type(row[PROVIDER]) == 'string' and type(row[MODEL]) == 'string'
+    and type(row[CREATED]) == 'number' and row[CREATED] == row[CREATED] and whole(row[SIZE]) then return row end
+end
+
 local function tally(c, by)
-  local row = unpack_(c)
-  call('HINCRBY', totals, 's', string.format('%.0f', by * row[SIZE]))
+  local row = read(c)
+  if not row then return end
+  -- The 0 makes a plain 0 of the -0 that Lua has of an empty value, and that Redis takes for no number.
+  call('HINCRBY', totals, 's', string.format('%.0f', by * row[SIZE] + 0))
   for _, name in ipairs({'n', 'p' .. row[PROVIDER], 'm' .. row[MODEL]}) do
     if call('HINCRBY', totals, name, by) <= 0 then call('HDEL', totals, name) end
   end
@@ -58,12 +73,16 @@ local function enter(id, c, at)
     if before then tally(before, -1) end
     tally(c, 1)
   end
-  call('ZADD', index, string.format('%.17g', -unpack_(c)[CREATED]), id)
+  call('ZADD', index, string.format('%.17g', -read(c)[CREATED]), id)
   if at then call('ZADD', expiry, string.format('%.0f', at), id) else call('ZREM', expiry, id) end
 end
 
 local function mend(id)
   local c = call('HGET', prefix .. id, 'c')
+  if c and not read(c) then
+    call('UNLINK', prefix .. id)
+    c = false
+  end
   if not c then
     forget(id)
     return 0
@@ -120,8 +139,8 @@ for i = 3, #ARGV, 2 do
     call('UNLINK', entry)
     forget(ARGV[i])
     removed = removed + 1
-  elseif not c then
-    forget(ARGV[i])
+  else
+    mend(ARGV[i])
   end
 end
 if removed > 0 then moved(ARGV[2]) end
@@ -133,9 +152,10 @@ TOUCH = Script("""
 for i = 2, #ARGV, 3 do
   local id, entry = ARGV[i], KEYS[6 + (i - 2) / 3]
   if call('EXISTS', entry) == 1 then
-    call('HINCRBY', entry, 'h', ARGV[i + 1])
-    local last = call('HGET', entry, 'l')
-    if not last or tonumber(last) < tonumber(ARGV[i + 2]) then call('HSET', entry, 'l', ARGV[i + 2]) end
+    local counted = redis.pcall('HINCRBY', entry, 'h', ARGV[i + 1])
+    if type(counted) == 'table' then call('HSET', entry, 'h', ARGV[i + 1]) end
+    local last = tonumber(call('HGET', entry, 'l') or '')
+    if not last or last < tonumber(ARGV[i + 2]) then call('HSET', entry, 'l', ARGV[i + 2]) end
     if not call('ZSCORE', index, id) or call('HEXISTS', columns, id) == 0 then mend(id) end
   end
 end
@@ -145,8 +165,8 @@ end
 PRICE = Script("""
 for i = 2, #ARGV, 2 do
   local entry = KEYS[6 + (i - 2) / 2]
-  local c = call('HGET', entry, 'c')
-  if c and unpack_(c)[CREATED] == tonumber(ARGV[i]) then call('HSET', entry, 'p', ARGV[i + 1]) end
+  local row = read(call('HGET', entry, 'c') or '')
+  if row and row[CREATED] == tonumber(ARGV[i]) then call('HSET', entry, 'p', ARGV[i + 1]) end
 end
 """)
 """Arguments: created_at and cost of each."""
@@ -162,9 +182,16 @@ SWEEP = Script("return sweep(tonumber(ARGV[2]))")
 """Takes what has expired out of the index. Argument: how many at most. How many there were."""
 
 RECOUNT = Script("""
+local described = call('HGETALL', columns)
+for i = 1, #described, 2 do
+  if not read(described[i + 1]) then
+    call('HDEL', columns, described[i])
+    mend(described[i])
+  end
+end
 local sums = {n = 0, s = 0}
 for _, c in ipairs(call('HVALS', columns)) do
-  local row = unpack_(c)
+  local row = read(c)
   sums.n, sums.s = sums.n + 1, sums.s + row[SIZE]
   for _, name in ipairs({'p' .. row[PROVIDER], 'm' .. row[MODEL]}) do sums[name] = (sums[name] or 0) + 1 end
 end

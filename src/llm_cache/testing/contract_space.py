@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llm_cache.stores.base import Backend, Filter, Shrunk
+from llm_cache.stores.base import EVERYTHING, Backend, Filter, Shrunk
 from llm_cache.testing.contract_rows import a_row
 
 
@@ -20,6 +20,15 @@ class SpaceContract:
         store.put(a_row(1, expires_at=1.0))
         assert store.shrink(1 << 40, now=2.0) == Shrunk()
         assert store.get(a_row(1).key) is not None
+
+    def test_an_empty_value_comes_and_goes_as_any_other(self, store: Backend) -> None:
+        """A size of 0 is taken off as well as added."""
+        for number in range(2):
+            store.put(a_row(number, value=b""))
+            store.put(a_row(number, value=b"", model="other"))
+        assert (store.summary().entries, store.summary().size_bytes) == (2, 0)
+        assert store.remove(EVERYTHING) == 2
+        assert store.summary().entries == 0
 
     def test_what_is_worth_least_goes_first(self, store: Backend) -> None:
         if not self.shrinks:

@@ -109,6 +109,7 @@ class Engine:
         )
         self.ledger.priced = self.access.forget
         self.ledger.excused = self.access.ailing
+        self.ledger.silent = self.access.silent
         # For a cache that nobody closes, at the latest at the interpreter's end. On the background thread, since the
         # collector may run this anywhere, under any lock; the thread is waited for after all finalizers have run.
         self._finalizer = weakref.finalize(self, writer().post, partial(_close, self.access, self.ledger))
@@ -185,12 +186,16 @@ class Engine:
         return reader.finish().text
 
     def close(self) -> None:
-        """Flush counters and let go of the store. A second call does nothing."""
+        """Flush counters and let go of the store. A second call does nothing.
+
+        A store that does not answer costs a lookup's deadline; one that stops answering meanwhile, twice a write's.
+        """
         self._finalizer.detach()
         _close(self.access, self.ledger)
 
 
 def _close(access: Access, ledger: Ledger) -> None:
-    ledger.close()
-    access.stop()
+    answers = access.answers()
+    answers = ledger.close(hopeless=not answers) and answers
+    access.stop(answers=answers)
     access.store.close()

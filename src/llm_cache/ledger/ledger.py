@@ -20,7 +20,7 @@ from typing import Protocol
 
 from llm_cache.core.events import Event
 from llm_cache.core.model import Entry
-from llm_cache.errors import StoreError
+from llm_cache.errors import StoreBusy, StoreError
 from llm_cache.ledger import endings, misses, recent, rollup
 from llm_cache.ledger.books import Books, Note, note_of, together
 from llm_cache.ledger.misses import Costly
@@ -36,6 +36,8 @@ _log = logging.getLogger("llm_cache")
 FLUSH_S = 1.0
 _NOTES = 128
 """How many notes may lie about before a call takes the time to count them: one call in as many, so that 99 do not."""
+_MOST_RESTS = 15
+"""How many flushes in a row are left out at most while the store is known to fail."""
 _PATIENCE = 3
 """After how many seconds with something unpriced the prices are loaded; a short script is over by then."""
 
@@ -75,7 +77,9 @@ class Ledger:
         self.priced: Callable[[list[str]], None] = _nobody
         """Told which entries have learnt their price; whoever keeps them in memory reads them again."""
         self.excused: Callable[[], bool] = _never
-        """Whether it is known already, and was told of, that the store does not answer."""
+        """Whether it is known already, and was told of, that the store fails."""
+        self.silent: Callable[[], bool] = _never
+        """Whether it is known that the store does not even answer a lookup."""
         self.reset()
         endings.remember(self)
 
@@ -88,6 +92,7 @@ class Ledger:
         self._flushing = threading.RLock()
         self._watched = False
         self._failing = False
+        self._rests = self._rested = 0
         self._impatience = 0
         self._loading = False
         self._left_pending = False
@@ -132,12 +137,14 @@ class Ledger:
                 self._left_pending = self._left_pending or bool(books.pending)
                 merge(self._since, {label: amounts for label, amounts in deltas.items() if label[0] != PENDING})
                 self._failing = False
+                self._rests = 0
             except Exception as error:
                 with self._counting:
                     self._books.merge(books)
                 if not self._failing and not self.excused():
                     _log.warning("the account could not be written, it is kept for later: %s", error)
                 self._failing = True
+                self._rests, self._rested = min(2 * self._rests + 1, _MOST_RESTS), 0
                 return False
             self._tell_entries(books)
             return True
@@ -147,13 +154,18 @@ class Ledger:
 
         Args:
             lenient: whether a store that fails gives what was last known and what happened here since, not an error.
+                One that is known not to answer is not asked then.
 
         Raises:
             StoreError: the sums cannot be read.
         """
-        endings.flush_all()
+        spared = lenient and self.silent()
+        if not spared:
+            endings.flush_all()
         with self._flushing:
             try:
+                if spared:
+                    raise StoreBusy("the store does not answer")  # noqa: TRY301 - as it would say itself
                 sums = self._store.sums()
             except StoreError:
                 if not lenient:
@@ -186,12 +198,13 @@ class Ledger:
             StoreError: the store cannot be read.
         """
         sums = self.account(lenient=lenient)
-        try:
-            summary = self._store.summary()
-        except StoreError:
-            if not lenient:
-                raise
-            summary = Summary(0, 0, (), ())
+        summary = Summary(0, 0, (), ())
+        if not (lenient and self.silent()):
+            try:
+                summary = self._store.summary()
+            except StoreError:
+                if not lenient:
+                    raise
         return Stats.of(sums, summary, since)
 
     def report(self, *by: str, since: str | None = None) -> tuple[Line, ...]:
@@ -232,18 +245,29 @@ class Ledger:
             return None
         return None if row is None or row.cost_pico is None else to_usd(row.cost_pico)
 
-    def close(self) -> None:
-        """Flush and stop. What cannot be priced at once is left in the store for the next reader."""
-        self.flush()
-        if self._left_pending and self.prices.loaded:
+    def close(self, *, hopeless: bool = False) -> bool:
+        """Flush and stop; whether the store took it. What cannot be priced at once is left there for the next reader.
+
+        Args:
+            hopeless: the store does not answer, so that waiting for it would be in vain.
+        """
+        flushed = not hopeless and self.flush()
+        self._count(wait=True)
+        if not flushed and self._books:
+            _log.warning("the store still fails at the end: what was counted since it last answered is lost")
+        if flushed and self._left_pending and self.prices.loaded:
             with contextlib.suppress(StoreError):
                 self.account()
         self._background.cease(self)
         self._watched = True  # so that a late event does not begin anew
         endings.forget(self)
+        return flushed
 
     def _tick(self) -> None:
-        """Every second on the background thread."""
+        """Every second on the background thread, which others need too: a store that fails is tried ever less often."""
+        if self._failing and self.excused() and self._rested < self._rests:
+            self._rested += 1
+            return
         flushed = self.flush()
         if self._left_pending and not self._loading and not self.prices.broken:
             self._impatience += 1

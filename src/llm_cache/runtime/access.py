@@ -101,6 +101,10 @@ class Access:
         """Whether the latest read and the latest write worked, and the keys of a sealed store are at hand."""
         return not (self._reading.failing or self._writing.failing or self._sealing.useless)
 
+    def silent(self) -> bool:
+        """Whether the latest lookup has failed, so that nobody should wait for the store."""
+        return self._reading.failing
+
     def ailing(self) -> bool:
         """Whether the store has failed the last time, which was told of then."""
         return not self.healthy
@@ -278,10 +282,11 @@ class Access:
         if not self._writing.allows(time.monotonic()):
             self._tell(StoreFailed(About(key=entry.key), "put", "skipped"))
             return None
-        if not self.store.inline and (self._writing.open or self._reading.failing):
+        probes = self._writing.open
+        if not self.store.inline and (probes or self._reading.failing or self.leases.failing):
             # It does not answer just now: it is tried behind the call's back, which tells whether it is back.
             self._tell(StoreFailed(About(key=entry.key), "put", "not waited for"))
-            self.writer.post(partial(self._put, entry))
+            self.writer.post(partial(self._put_behind, entry, probes=probes))
             return None
         future = self.writer.submit(partial(self._put, entry))
         if self._evictor is not None:
@@ -289,12 +294,28 @@ class Access:
             self.writer.post(self._evictor.wrote)
         return future
 
-    def stop(self) -> None:
-        """The store is about to be closed: no lease is held, and what is under way behind the calls ends first."""
-        self.leases.stop()
+    def stop(self, *, answers: bool = True) -> None:
+        """The store is about to be closed: no lease is held, and what is under way behind the calls ends first.
+
+        Of a store that does not answer nothing is asked, and nothing waited for.
+        """
+        self.leases.stop(release=answers)
         if self._evictor is not None:
             self._evictor.stop()
+        if self._evictor is not None and answers:
             self.writer.drain(self._write_timeout_s)
+
+    def answers(self) -> bool:
+        """Whether the store answers at this moment, found out by a lookup."""
+        if self.store.inline:
+            return True
+        try:
+            aside(self._probe).result(self.lookup_timeout_s)
+        except (FutureTimeoutError, TimeoutError):
+            return False
+        except RuntimeError:
+            self._probe()  # the interpreter is ending, and no thread can be had
+        return not self._reading.failing
 
     def overdue(self, entry: Entry) -> bool:
         """Count a save that was not done by its deadline. Always False."""
@@ -307,14 +328,23 @@ class Access:
         """The deadline of `save`."""
         return self._write_timeout_s
 
+    def _put_behind(self, entry: Entry, *, probes: bool) -> None:
+        """Keep what nobody waits for and is counted as lost, unless another's turn has shown that there is no use.
+
+        Else a server that hangs would take its deadline of the background thread for every answer of that time.
+        """
+        if probes or not self._writing.rests(time.monotonic()):
+            self._put(entry)
+
     def _put(self, entry: Entry) -> bool:
+        began = time.monotonic()
         try:
             self._sealing.prepare()
         except SealError as error:
             self._tell(StoreFailed(About(key=entry.key), "put", str(error)))
             return False
         except Exception as error:
-            self._failed(self._writing, entry.key, "put", error)
+            self._put_failed(entry, error, began)
             return False
         try:
             row = self.codec.encode(entry)
@@ -333,10 +363,15 @@ class Access:
                 self._tell(StoreFailed(About(key=entry.key), "damaged", str(error)))
                 self.store.put(row)
         except Exception as error:
-            self._failed(self._writing, entry.key, "put", error)
+            self._put_failed(entry, error, began)
             return False
         self._writing.succeeded()
         return True
+
+    def _put_failed(self, entry: Entry, error: Exception, began: float) -> None:
+        # A file may be free again a moment later; a server that hung is given a rest.
+        took_s = 0.0 if self.store.inline else time.monotonic() - began
+        self._failed(self._writing, entry.key, "put", error, took_s)
 
     def _failed(self, breaker: Breaker, key: str, operation: str, error: Exception, took_s: float = 0.0) -> None:
         if isinstance(error, StoreError) and error.damaged and self._mending.begin(error):

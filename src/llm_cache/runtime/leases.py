@@ -100,12 +100,17 @@ class Leases:
         if self._store is not None:
             self._writer.post(partial(self._release, key))
 
-    def stop(self) -> None:
-        """Give everything back now: the store is about to be closed."""
+    @property
+    def failing(self) -> bool:
+        """Whether the store's leases failed the last time."""
+        return self._breaker.failing
+
+    def stop(self, *, release: bool = True) -> None:
+        """Give everything back now, or leave it to end by itself: the store is about to be closed."""
         with self._lock:
             held, self._held = self._held, {}
         self._writer.cease(self)
-        if held and self._store is not None and not self._breaker.failing:
+        if held and release and self._store is not None and not self._breaker.failing:
             with contextlib.suppress(Exception):
                 self._store.release([bytes.fromhex(key) for key in held])
 

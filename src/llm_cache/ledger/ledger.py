@@ -165,7 +165,7 @@ class Ledger:
         with self._flushing:
             try:
                 if spared:
-                    raise StoreBusy("the store does not answer")  # noqa: TRY301 - as it would say itself
+                    raise StoreBusy("the store does not answer")
                 sums = self._store.sums()
             except StoreError:
                 if not lenient:

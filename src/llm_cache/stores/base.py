@@ -82,6 +82,18 @@ class Summary:
     providers: tuple[str, ...]
     models: tuple[str, ...]
 
+    @classmethod
+    def of(cls, rows: Iterable[Row]) -> Summary:
+        """The totals of these rows, for stores that have to look at each."""
+        entries, size_bytes = 0, 0
+        providers, models = set(), set()
+        for row in rows:
+            entries += 1
+            size_bytes += len(row.value)
+            providers.add(row.provider)
+            models.add(row.model)
+        return cls(entries, size_bytes, tuple(sorted(providers)), tuple(sorted(models)))
+
 
 @dataclass(frozen=True, slots=True)
 class Shrunk:

@@ -27,6 +27,31 @@ class Forked(Protocol):
         ...
 
 
+class Lock:
+    """A lock that its holder may take again, and that no fork leaves locked by a thread which the child has not."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        tell(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def before_fork(self) -> None:
+        """Wait until nothing is half done."""
+        self._lock.acquire()
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on."""
+        if child:
+            self._lock = threading.RLock()
+        else:
+            self._lock.release()
+
+
 _told: WeakSet[Forked] = WeakSet()
 _guard = threading.Lock()
 _waiting: list[Forked] = []

@@ -5,15 +5,14 @@ It must not write anywhere, and what it keeps ends with the process.
 
 from __future__ import annotations
 
-import secrets
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
-from math import inf
 
 from llm_cache.errors import StoreError
 from llm_cache.stores import forks, worth
 from llm_cache.stores.base import EVERYTHING, Filter, Leases, Row, Shrunk, Summary
+from llm_cache.stores.beside import Beside, Document
 from llm_cache.stores.registry import Opening
 
 _ROW_BYTES = 1024
@@ -22,7 +21,7 @@ _STEP = 20
 """A step removes a twentieth of what is allowed, since it has to look at every row."""
 
 
-class MemoryStore:
+class MemoryStore(Beside):
     """Rows in a dict. A forked child goes on with a copy of its own."""
 
     inline = True
@@ -31,15 +30,10 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._rows: dict[bytes, Row] = {}
-        self._sums: dict[tuple[str, ...], dict[str, int]] = {}
-        self._journals: dict[str, list[bytes]] = {}
-        self._secrets: dict[str, bytes] = {}
-        self._kept: dict[str, bytes] = {}
-        self._lock = threading.Lock()
-        self._generation = 0
+        self._beside = Document()
+        self._lock = forks.Lock()
         self._size = 0
         self._closed = False
-        forks.tell(self)
 
     def get(self, key: bytes) -> Row | None:
         """See `Store`. Without the lock: looking up one key in a dict is atomic."""
@@ -52,19 +46,15 @@ class MemoryStore:
         with self._lock:
             before = self._rows.get(row.key)
             if before is not None:
-                self._generation += 1
+                self._beside.generation += 1
                 self._size -= _ROW_BYTES + len(before.value)
             self._size += _ROW_BYTES + len(row.value)
             self._rows[row.key] = row._replace(hits=0, last_hit_at=None)
 
     def generation(self) -> int:
-        """See `Store`."""
+        """See `Watched`. Without the lock: it is asked for at every hit."""
         self._use()
-        return self._generation
-
-    def known_generation(self) -> int:
-        """See `Watched`."""
-        return self.generation()
+        return self._beside.generation
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`."""
@@ -76,7 +66,7 @@ class MemoryStore:
         """See `Store`."""
         with self._lock:
             doomed = self._matching(where)
-            self._generation += bool(doomed)
+            self._beside.generation += bool(doomed)
             for row in doomed:
                 self._drop(row.key)
         return len(doomed)
@@ -93,51 +83,12 @@ class MemoryStore:
 
     def summary(self, where: Filter = EVERYTHING) -> Summary:
         """See `Store`."""
-        rows = self._matching(where)
-        return Summary(
-            entries=len(rows),
-            size_bytes=sum(len(row.value) for row in rows),
-            providers=tuple(sorted({row.provider for row in rows})),
-            models=tuple(sorted({row.model for row in rows})),
-        )
+        return Summary.of(self._matching(where))
 
     def close(self) -> None:
         """See `Store`."""
         self._closed = True
         self._rows = {}
-
-    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
-        """See `Counters`."""
-        self._use()
-        with self._lock:
-            for label, amounts in deltas.items():
-                sums = self._sums.setdefault(label, {})
-                for name, amount in amounts.items():
-                    sums[name] = sums.get(name, 0) + amount
-                    if sums[name] == 0:
-                        del sums[name]
-                if not sums:
-                    del self._sums[label]
-
-    def sums(self) -> dict[tuple[str, ...], dict[str, int]]:
-        """See `Counters`."""
-        self._use()
-        with self._lock:
-            return {label: dict(amounts) for label, amounts in self._sums.items()}
-
-    def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
-        """See `Journals`."""
-        self._use()
-        with self._lock:
-            kept = self._journals.setdefault(journal, [])
-            kept.extend(lines)
-            del kept[: max(0, len(kept) - most)]
-
-    def jotted(self, journal: str, limit: int) -> list[bytes]:
-        """See `Journals`."""
-        self._use()
-        with self._lock:
-            return list(islice(reversed(self._journals.get(journal, [])), max(0, limit)))
 
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""
@@ -147,30 +98,6 @@ class MemoryStore:
                 row = self._rows.get(key)
                 if row is not None and row.created_at == created_at:
                     self._rows[key] = row._replace(cost_pico=cost_pico)
-
-    def secret(self, name: str) -> bytes:
-        """See `Maintenance`."""
-        self._use()
-        with self._lock:
-            return self._secrets.setdefault(name, secrets.token_bytes(32))
-
-    def kept(self, name: str) -> bytes | None:
-        """See `Maintenance`."""
-        self._use()
-        return self._kept.get(name)
-
-    def keep(self, name: str, value: bytes | None, instead_of: bytes | None) -> bool:
-        """See `Maintenance`."""
-        self._use()
-        with self._lock:
-            if self._kept.get(name) != instead_of:
-                return False
-            self._generation += 1
-            if value is None:
-                self._kept.pop(name, None)
-            else:
-                self._kept[name] = value
-        return True
 
     def check(self) -> list[str]:
         """See `Maintenance`."""
@@ -187,17 +114,13 @@ class MemoryStore:
         if self._size <= limit_bytes:
             return Shrunk()
         wanted = self._size - limit_bytes + limit_bytes // _STEP
-        # What has expired goes first. Ranked outside of the lock, so that nobody waits for it.
-        ranked = sorted(
-            (-inf if row.expires_at is not None and row.expires_at <= now else worth.rank_of(row), key)
-            for key, row in list(self._rows.items())
-        )
         removed, size = 0, 0
-        for _, key in ranked:
+        # Ranked outside of the lock, so that nobody waits for it.
+        for row in worth.least_first(list(self._rows.values()), now):
             if size + removed * _ROW_BYTES >= wanted:
                 break
             with self._lock:
-                gone = self._drop(key)
+                gone = self._drop(row.key)
             if gone is not None:
                 removed += 1
                 size += len(gone.value)
@@ -212,16 +135,11 @@ class MemoryStore:
         """See `Maintenance`."""
         return ":memory:"
 
-    def before_fork(self) -> None:
-        """Leave nothing half done."""
-        self._lock.acquire()
-
-    def after_fork(self, *, child: bool) -> None:
-        """Go on."""
-        if child:
-            self._lock = threading.Lock()
-        else:
-            self._lock.release()
+    @contextmanager
+    def _document(self) -> Iterator[Document]:
+        self._use()
+        with self._lock:
+            yield self._beside
 
     def _drop(self, key: bytes) -> Row | None:
         row = self._rows.pop(key, None)

@@ -13,7 +13,8 @@ either. So the logarithm can be kept with the row, as its rank, and looked up in
 
 from __future__ import annotations
 
-from math import log2
+from collections.abc import Iterable
+from math import inf, log2
 
 from llm_cache.core.model import Row
 
@@ -49,3 +50,13 @@ def rank_of(row: Row) -> float:
     """The place of a row."""
     used_at = row.created_at if row.last_hit_at is None else max(row.created_at, row.last_hit_at)
     return rank(row.cost_pico, row.input_tokens, row.output_tokens, row.latency_ms, len(row.value), used_at)
+
+
+def least_first(rows: Iterable[Row], now: float) -> list[Row]:
+    """The rows in the order in which they go: what has expired at `now`, and then what is worth least."""
+
+    def place(row: Row) -> tuple[float, bytes]:
+        expired = row.expires_at is not None and row.expires_at <= now
+        return -inf if expired else rank_of(row), row.key
+
+    return sorted(rows, key=place)

@@ -1,4 +1,4 @@
-"""Writes the reference pages that follow from the code: commands, settings, errors. `--check` only compares.
+"""Writes the reference pages that follow from the code. `--check` only compares.
 
 python tools/make_reference.py [--check]
 
@@ -17,10 +17,13 @@ import click
 from llm_cache import errors
 from llm_cache.cli.config_command import spelt
 from llm_cache.cli.main import PROGRAM, command
-from llm_cache.config.about import ABOUT
+from llm_cache.config.about import ABOUT, VARIABLES
 from llm_cache.config.keys import KEYS
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from tools import reference_api, reference_proxy  # noqa: E402 - a script's own folder is no package
+
 PAGES = ROOT / "docs" / "reference"
 MADE = "<!-- Made by tools/make_reference.py from the code: change it there, then run `make reference`. -->\n\n"
 
@@ -78,6 +81,16 @@ def configuration() -> str:
         )
         default = "" if key.default is None else f"`{spelt(getattr(key.default, 'value', key.default))}`"
         lines.append(f"| `{key.name}` | {variable} | {default} | {ABOUT[key.name]} |")
+    lines += [
+        "",
+        "## Other variables",
+        "",
+        "| variable | |",
+        "|---|---|",
+        *(f"| `{name}` | {text} |" for name, text in VARIABLES.items()),
+        "",
+        "What `llm-cache run` sets for the program that it starts is on [its page](../how-to/run.md).",
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -106,7 +119,15 @@ def _prose(text: str) -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or say which are not what they should be."""
-    made = {"cli.md": cli(), "configuration.md": configuration(), "errors.md": errors_page()}
+    made = {
+        "api.md": reference_api.api(),
+        "cli.md": cli(),
+        "configuration.md": configuration(),
+        "errors.md": errors_page(),
+        "headers.md": reference_proxy.headers(),
+        "metrics.md": reference_proxy.metrics(),
+        "reasons.md": reference_proxy.reasons_page(),
+    }
     stale = []
     for name, text in made.items():
         page = PAGES / name

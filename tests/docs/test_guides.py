@@ -67,7 +67,7 @@ def test_a_provider_is_a_file_of_less_than_120_lines_and_a_store_one_of_less_tha
     assert len([line for line in contract.splitlines() if line.strip()]) == 3
 
 
-@pytest.mark.parametrize(("guide", "added"), [("add-a-provider", [1, 1, 1, 1]), ("add-a-store", [1])])
+@pytest.mark.parametrize(("guide", "added"), [("add-a-provider", [1, 1, 1, 1, 1]), ("add-a-store", [1])])
 def test_nothing_else_is_changed_but_a_line_here_and_there(guide, added):
     changes = [text for kind, _, text in blocks(guide) if kind == "diff"]
     assert [len(re.findall(r"^\+", text, re.MULTILINE)) for text in changes] == added
@@ -128,20 +128,20 @@ from llm_cache.providers.registry import recognise
 from llm_cache.providers.upstreams import BUILT_IN, route
 
 body = {"model": "m", "messages": [{"role": "user", "content": "?"}]}
-for url in ("https://llm.acme.example/v1/chat/completions", "https://llm.acme.example/chat/completions"):
+for url in ("https://api.nimbus.example/v1/chat/completions", "https://api.nimbus.example/chat/completions"):
     found = recognise(Request("POST", url, (), json.dumps(body).encode()), body)
     print(found.provider, found.upstream)
-print(*route("/acme/chat/completions", "", (), BUILT_IN))
-print(route("/v1/chat/completions", "", (("authorization", "Bearer acme-1"),), BUILT_IN)[0], BUILT_IN["acme"])
+print(*route("/nimbus/chat/completions", "", (), BUILT_IN))
+print(route("/v1/chat/completions", "", (("authorization", "Bearer nim-1"),), BUILT_IN)[0], BUILT_IN["nimbus"])
 """
 
 
 def test_a_compatible_vendor_is_a_line(run):
     assert run("-c", VENDORS).splitlines() == [
-        "acme llm.acme.example:443",
-        "acme llm.acme.example:443",
-        "acme /chat/completions",
-        "acme https://llm.acme.example/v1",
+        "nimbus api.nimbus.example:443",
+        "nimbus api.nimbus.example:443",
+        "nimbus /chat/completions",
+        "nimbus https://api.nimbus.example/v1",
     ]
 
 

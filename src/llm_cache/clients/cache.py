@@ -37,8 +37,8 @@ class LLMCache:
     and async.
 
     Args:
-        backend: `sqlite` or `memory`.
-        database_url: `sqlite:///relative`, `sqlite:////absolute`, a path, or `:memory:`.
+        backend: `sqlite`, `redis` or `memory`.
+        database_url: `sqlite:///relative`, `sqlite:////absolute`, a path, `:memory:`, or a URL of Redis.
         settings: any other key of the configuration, `default_ttl_days=7`.
 
     Raises:

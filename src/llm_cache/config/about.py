@@ -55,3 +55,13 @@ ABOUT: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Every setting by its key."""
+VARIABLES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "LLMCACHE_CONFIG": "The configuration file, instead of the one in its usual place.",
+        "XDG_CONFIG_HOME": "Where `llm-cache/config.toml` is looked for instead of `~/.config`.",
+        "XDG_CACHE_HOME": "Where `llm-cache/cache.db` is made instead of `~/.cache`.",
+        "LLMCACHE_TEST_TRAFFIC": "A folder of recorded traffic, for `llm_cache.testing.load_traffic` and for our own"
+        " tests.",
+    }
+)
+"""The variables that are no setting's."""

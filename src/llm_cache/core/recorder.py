@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from llm_cache.core.model import Endpoint, Headers
     from llm_cache.core.policy import Kind, Policy
 
-_KEPT = frozenset(
+KEPT = frozenset(
     {
         "apim-request-id",
         "content-type",
@@ -32,7 +32,7 @@ _KEPT = frozenset(
         "x-response-time",
     }
 )
-_KEPT_PREFIXES = ("openai-", "anthropic-", "x-amzn-bedrock-")
+KEPT_PREFIXES = ("openai-", "anthropic-", "x-amzn-bedrock-")
 _LIMITS = ("-limit", "-remaining", "-reset")
 """How the rate limits end that are not called so, `anthropic-priority-input-tokens-remaining`
 (https://docs.anthropic.com/en/api/rate-limits#response-headers)."""
@@ -47,7 +47,7 @@ def kept_headers(headers: Headers) -> Headers:
     return tuple(
         (name, value)
         for name, value in headers
-        if name in _KEPT or (name.startswith(_KEPT_PREFIXES) and "ratelimit" not in name and not name.endswith(_LIMITS))
+        if name in KEPT or (name.startswith(KEPT_PREFIXES) and "ratelimit" not in name and not name.endswith(_LIMITS))
     )
 
 

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 MOST_SERIES = 32
 """Values of one label; the rest is `other`."""
+OLDER = (
+    ("llm_cache_entries_total", "Total number of cache entries"),
+    ("llm_cache_hits_total", "Total number of cache hits"),
+    ("llm_cache_cost_saved_usd", "Total cost saved in USD"),
+)
+"""Three that are older than this program, and named so that prometheus-client would rename them."""
 
 
 def render(stats: Stats, more: Callable[[], Iterable[Metric]] | None = None, *, store_up: bool | None = None) -> bytes:
@@ -23,20 +29,18 @@ def render(stats: Stats, more: Callable[[], Iterable[Metric]] | None = None, *, 
         more: further metrics of whoever serves the page.
         store_up: whether the store works; None is not known.
 
-    Three metrics are older than this program, and named so that prometheus-client would rename them: they are written
-    by hand, exactly as the README has always shown them.
+    The `OLDER` ones are written by hand, exactly as the README has always shown them.
     """
     from prometheus_client.exposition import generate_latest
     from prometheus_client.registry import CollectorRegistry
 
-    ours = [
-        ("llm_cache_entries_total", "Total number of cache entries", str(stats.entries)),
-        ("llm_cache_hits_total", "Total number of cache hits", str(stats.hits)),
-        ("llm_cache_cost_saved_usd", "Total cost saved in USD", money(stats.cost_saved_usd)),
-    ]
-    written = "\n".join(f"# HELP {name} {text}\n# TYPE {name} counter\n{name} {value}\n" for name, text, value in ours)
+    values = (str(stats.entries), str(stats.hits), money(stats.cost_saved_usd))
+    written = "\n".join(
+        f"# HELP {name} {text}\n# TYPE {name} counter\n{name} {value}\n"
+        for (name, text), value in zip(OLDER, values, strict=True)
+    )
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(lambda: _metrics(stats, store_up)))
+    registry.register(_Collector(lambda: metrics(stats, store_up=store_up)))
     if more is not None:
         registry.register(_Collector(more))
     return written.encode() + b"\n" + generate_latest(registry)
@@ -50,7 +54,8 @@ class _Collector:
         return self._metrics()
 
 
-def _metrics(stats: Stats, store_up: bool | None) -> Iterator[Metric]:
+def metrics(stats: Stats, *, store_up: bool | None) -> Iterator[Metric]:
+    """All but the older ones, as prometheus-client has them."""
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     total, reasons = stats.total, stats.reasons

@@ -76,6 +76,7 @@ def _signature(name: str, found: Any) -> list[str]:
         signature = signature.replace(return_annotation=inspect.Signature.empty)
     # Annotations are text already (`from __future__ import annotations`), which would be shown quoted.
     text = name + re.sub(r": '([^']*)'", r": \1", re.sub(r"-> '([^']*)'", r"-> \1", str(signature)))
+    text = re.sub(r"<[\w. ]+ at 0x[0-9a-f]+>", "…", text)  # a default that is nothing but itself
     if inspect.iscoroutinefunction(found):
         text = f"await {text}"
     if len(text) > _WIDTH:

@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-slow check reference docs bench format lock clean environment
+.PHONY: help serve demo test test-slow check reference docs dist bench format lock clean environment
 
 help: ## This list.
 	@echo 'make TARGET [ARGS="..."]'
@@ -49,6 +49,11 @@ docs: ## The documentation, in build/docs: open build/docs/index.html. A warning
 	@$(PYTHON) tools/environment.py .venvs/docs requirements/docs.txt
 	@.venvs/docs/bin/python -m sphinx -W --keep-going -q -E -d build/doctrees -b html docs build/docs $(ARGS)
 	@echo "docs: build/docs/index.html"
+
+dist: ## The sdist and the wheel, in build/dist, then the wheel alone in an empty environment, tested.
+	@$(PYTHON) tools/environment.py .venvs/release requirements/release.txt
+	@.venvs/release/bin/python tools/make_dist.py
+	@$(PYTHON) tools/try_wheel.py locked --quick $(PYTEST_ARGS)
 
 bench: environment ## Us beside what we are measured against, in one run.
 	@$(BIN)/python tools/run_bench.py $(ARGS)

@@ -1,10 +1,11 @@
 """Makes a virtual environment from a lock file, or leaves it alone if it is already that. Standard library only.
 
-    python3 tools/environment.py .venv requirements/dev.txt
+    python3 tools/environment.py .venv requirements/dev.txt [build/dist/a.whl]
 
 pip does the installing, not uv: it is there wherever Python is, and it obeys whatever index, mirror or certificate the
 machine's pip is set up with. What was installed is written into the environment when everything else is done, so an
 interrupted run starts again, a second run costs nothing, and a copied environment (whose paths are wrong) is remade.
+With a wheel it is the wheel that is put in, and not this source tree.
 """
 
 import sys
@@ -31,10 +32,10 @@ RECIPE = 1  # to be raised when what build() does changes
 MISLEADING = ("PYTHONPATH", "PYTHONHOME", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_REQUIREMENT")
 
 
-def wanted(folder: Path, lock: Path) -> tuple[str, str]:
+def wanted(folder: Path, lock: Path, source: Path) -> tuple[str, str]:
     """What the environment would be, and what the project in it: equal to its stamp means there is nothing to do."""
     locked = hashlib.sha256(lock.read_bytes()).hexdigest()
-    project = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    project = hashlib.sha256(source.read_bytes()).hexdigest()
     return f"{RECIPE} {folder} {sys.base_prefix} {sys.version!r} {locked}", project
 
 
@@ -76,12 +77,12 @@ def build(folder: Path, lock: Path) -> None:
     pip_install(folder, "--require-hashes", "--requirement", str(lock))
 
 
-def main(folder_name: str, lock_name: str) -> None:
+def main(folder_name: str, lock_name: str, wheel: str = "") -> None:
     """Make the environment, or only put the project into it anew, or do nothing at all."""
     folder, lock = ROOT / folder_name, ROOT / lock_name
     stamp = folder / STAMP
     with alone(folder):
-        packages, project = wanted(folder, lock)
+        packages, project = wanted(folder, lock, ROOT / (wheel or "pyproject.toml"))
         found = stamp.read_text(encoding="utf-8").splitlines() if stamp.is_file() else []
         if found == [packages, project]:
             return
@@ -91,7 +92,8 @@ def main(folder_name: str, lock_name: str) -> None:
             build(folder, lock)
         stamp.unlink(missing_ok=True)
         # The build backend is in the lock: without isolation nothing outside the lock is ever fetched.
-        pip_install(folder, "--no-build-isolation", "--editable", str(ROOT))
+        editable = ("--no-build-isolation", "--editable", str(ROOT))
+        pip_install(folder, *(("--force-reinstall", str(ROOT / wheel)) if wheel else editable))
         stamp.write_text(f"{packages}\n{project}\n", encoding="utf-8")
         print(f"environment: {folder_name} is ready after {time.monotonic() - started:.0f} s.", file=sys.stderr)
 

@@ -19,6 +19,7 @@ LOCKS = {
     "sdk-frameworks": ("pyproject.toml", "--group", "sdk-frameworks"),
     "sdk-frameworks2": ("pyproject.toml", "--group", "sdk-frameworks2"),
     "docs": ("--group", "docs"),
+    "release": ("--group", "release"),
     "uv": ("--group", "uv"),
 }
 

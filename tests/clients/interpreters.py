@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+import llm_cache
+
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
-SOURCE = Path(__file__).resolve().parents[2] / "src"
+SOURCE = Path(llm_cache.__file__).resolve().parents[1]
 
 
 @functools.cache

@@ -10,8 +10,7 @@ import re
 
 import pytest
 
-from llm_cache import LLMCache, cached_call, last_call, options
-from llm_cache.errors import CacheMissError, ConfigError
+from llm_cache import CacheMissError, ConfigError, LLMCache, cached_call, last_call, options
 
 calls = []
 

@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from llm_cache import LLMCache, cached_call, last_call, options, wrap
-from llm_cache.errors import CacheMissError, ConfigError
+from llm_cache import CacheMissError, ConfigError, LLMCache, cached_call, last_call, options, wrap
 from llm_cache.testing import openai_chat
 
 calls = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import llm_cache
 from llm_cache import last_call
 
 CELL = """
@@ -98,7 +99,7 @@ def test_a_plain_prompt(tmp_path, edit):
         done = subprocess.run(
             [sys.executable, "-i", "-q"], input=text, capture_output=True, text=True, cwd=tmp_path, timeout=50,
             check=False,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src"), "TERM": "dumb"},
+            env={**os.environ, "PYTHONPATH": str(Path(llm_cache.__file__).resolve().parents[1]), "TERM": "dumb"},
         )  # fmt: skip
         return re.findall(r"status (\w+)", done.stdout)
 

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+import llm_cache
 from llm_cache.core.model import Request
 from llm_cache.core.policy import Policy
 from tests.key.requests import CHAT, OURS, adversarial, endpoint_at, key_of, request_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SOURCE = Path(llm_cache.__file__).resolve().parents[1]
 # Only what needs no third party: the endpoints are made here and handed over.
 PROGRAM = """
 import base64, json, sys
@@ -65,7 +67,7 @@ def keys_in(python: str, *options: str, **variables: str) -> list[str]:
         input="".join(json.dumps(told(request)) + "\n" for request in requests()),
         capture_output=True,
         text=True,
-        env={"PYTHONPATH": str(ROOT / "src"), "PATH": os.environ["PATH"], **variables},
+        env={"PYTHONPATH": str(SOURCE), "PATH": os.environ["PATH"], **variables},
         check=False,
         timeout=50,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from llm_cache.clients.function_digest import FunctionDigest, digest
@@ -360,3 +362,22 @@ def test_imports_inside_of_the_function_count_from_the_first_call_on(write_modul
         sys.modules.pop(name, None)
     digest(module.lazily)
     assert "wave" not in sys.modules
+
+
+@pytest.mark.parametrize("times", [1, 3, 100])
+def test_a_parser_that_trips_breaks_no_call(write_module, monkeypatch, times):
+    """Until Python 3.13 it does when several threads parse: `SystemError: AST constructor recursion depth mismatch`."""
+    source = "def ask(x):\n    return x + 'a'\n"
+    expected = digest(write_module(source, "calm").ask)
+    parse = ast.parse
+    left = iter(range(times))
+
+    def trips(*arguments, **more):
+        if next(left, None) is not None:
+            raise SystemError("AST constructor recursion depth mismatch (before=63, after=59)")
+        return parse(*arguments, **more)
+
+    module = write_module(source, "calm")
+    monkeypatch.setattr(ast, "parse", trips)
+    # One that never stops leaves the function without source, which is another digest and no error.
+    assert (digest(module.ask) == expected) is (times < 5)

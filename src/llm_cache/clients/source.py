@@ -11,6 +11,7 @@ import ast
 import copy
 import inspect
 import linecache
+import os
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ for _name in __future__.all_feature_names:
 _MOST_FILES = 4
 _FAR = 10_000_000
 """More lines than any file has."""
+_TRIES = 5
 _quieted = threading.Lock()
 _BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
@@ -49,13 +51,27 @@ def _quiet() -> Iterator[None]:
         _quieted.release()
 
 
+def _parse(text: str) -> list[ast.stmt]:
+    """The statements of a file.
+
+    Until Python 3.13 two threads that parse at once can trip over the count of how deep they are, which is one for all
+    (python/cpython#106905); whoever else may be parsing in this process, it is seldom twice.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return ast.parse(text).body
+        except SystemError:
+            continue
+    return ast.parse(text).body
+
+
 class _File:
     """A file that has been parsed."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         with _quiet():
-            self.body = [each for each in ast.parse("".join(lines)).body if not _is_future(each)]
+            self.body = [each for each in _parse("".join(lines)) if not _is_future(each)]
         self._imports = list(_imports(self.body))
         self._codes: dict[tuple[int, int], list[CodeType]] = {}
 
@@ -81,6 +97,22 @@ class _File:
 
 
 _files: dict[str, _File] = {}
+
+
+class _Turns:
+    """One thread parses at a time: see `_parse`, and most often all of them want the same file."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """A child that was forked meanwhile would find it taken for ever."""
+        self.lock = threading.Lock()
+
+
+_turns = _Turns()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_turns.renew)
 
 
 def tree_of(function: FunctionType) -> Definition | None:
@@ -150,19 +182,25 @@ def _parsed(name: str, namespace: dict[str, Any], code: CodeType | None) -> _Fil
             lines = inspect.findsource(code)[0]
         except (OSError, TypeError, IndexError):
             return None
-    kept = _files.get(name)
-    if kept is not None and (kept.lines is lines or kept.lines == lines):
+    if (kept := _kept(name, lines)) is not None or not lines:
         return kept
-    if not lines:
-        return None
-    try:
-        file = _File(lines)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if len(_files) >= _MOST_FILES:
-        _files.clear()
-    _files[name] = file
-    return file
+    with _turns.lock:
+        # Perhaps another thread has done it meanwhile.
+        if (kept := _kept(name, lines)) is not None:
+            return kept
+        try:
+            file = _File(lines)
+        except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+            return None
+        if len(_files) >= _MOST_FILES:
+            _files.clear()
+        _files[name] = file
+        return file
+
+
+def _kept(name: str, lines: list[str]) -> _File | None:
+    kept = _files.get(name)
+    return kept if kept is not None and (kept.lines is lines or kept.lines == lines) else None
 
 
 def _first(statement: Any) -> int:

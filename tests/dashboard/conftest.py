@@ -10,6 +10,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from llm_cache.core.events import About, Bypassed
 from tests.dashboard import filling
 from tests.proxy.running import NO_PROXY, Running, running
 
@@ -50,6 +51,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             *(replace(made(f"many {n}"), model="gpt-4o-mini", created_at=now - 100 - n) for n in range(120)),
         )
         filling.month(proxy.engine)
+        proxy.engine.ledger(Bypassed(About("openai", "gpt-4o", "/v1/files", "default"), "not_cacheable"))
         yield proxy
 
 

@@ -21,6 +21,9 @@ HOSTILE = {
     "closing": "</pre></main><iframe srcdoc='<script>parent.hacked=3</script>'></iframe>",
     "escape": "\x1b[31mred\x1b[0m\x07\x00 \x9b2J",
     "turned": "safe \u202egnp.exe\u202c \u2066x\u2069",
+    "style": "<style>*{display:none}</style><link rel=stylesheet href=//evil.example.com/x.css><svg onload=hacked=5>",
+    "markdown": "[x](javascript:hacked=6) ![y](https://evil.example.com/y.png) `z{background:url(//evil.example.com)}`",
+    "data": "data:text/html;base64,PHNjcmlwdD5oYWNrZWQ9Nzwvc2NyaXB0Pg==",
     "template": "${hacked} {{constructor.constructor('hacked=4')()}}",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -53,7 +54,7 @@ def test_sums_of_some_days_and_of_one_namespace(ask):
 def test_reasons_of_misses(ask):
     reasons = ask("misses")["reasons"]
     assert reasons["miss"] == [{"reason": "absent", "count": 22}, {"reason": "expired", "count": 5}]
-    assert reasons["bypass"] == [{"reason": "no_store", "count": 5}]
+    assert reasons["bypass"] == [{"reason": "no_store", "count": 5}, {"reason": "not_cacheable", "count": 1}]
     assert reasons["drop"] == [{"reason": "cut_off", "count": 5}]
 
 
@@ -265,3 +266,68 @@ def test_a_store_that_fails_is_told_and_nothing_else_breaks(tmp_path):
         assert answer.json()["error"]["message"].startswith("The store fails")
         assert proxy.get("/dashboard/api/health").json()["answers"] is False
         assert proxy.get("/dashboard/api/overview").json()["problem"]
+
+
+SECRET = "a key of the tests' own"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_sealed_store_is_shown_with_its_key_and_only_told_of_without(request, tmp_path, kind):
+    url = str(tmp_path / "db") if kind == "sqlite" else request.getfixturevalue("redis_server").url
+    sealed = {"database_url": url, "enable_encryption": True, "encryption_key": SECRET}
+    with running(None, **sealed) as proxy:
+        keep(
+            proxy.engine,
+            made("talk", request=filling.TALK, response=filling.SAID, path="/v1/messages", provider="anthropic"),
+            made("stream", chunks=filling.STREAM),
+            made("near", request={"model": "gpt-4o", "messages": [{"role": "user", "content": "Question near!"}]}),
+            made("near 2", request={"model": "gpt-4o", "messages": [{"role": "user", "content": "Question near?"}]}),
+        )
+        listed = proxy.get("/dashboard/api/entries").json()["entries"]
+        assert {row["kind"] for row in listed} == {"http"}
+        assert {row["glance"] for row in listed} >= {"Question near!", "Question near?"}
+        keys = {row["glance"]: row["key"] for row in listed}
+        assert key_of("near") not in keys.values()  # keys are HMACs there
+        told = proxy.get(f"/dashboard/api/entries/{keys['Question near!']}").json()
+        assert told["answer"][0]["parts"][0]["text"] == "Answer near"
+        why = proxy.get(f"/dashboard/api/entries/{keys['Question near!']}/why").json()
+        assert [place["path"] for place in why["differences"]] == ["body.messages[0].content"]
+        streamed = next(row["key"] for row in listed if row["stream"])
+        frames = proxy.get(f"/dashboard/api/entries/{streamed}/frames").json()
+        assert "It " in frames["frames"][0]["text"]
+    with running(None, database_url=url) as proxy:
+        listed = proxy.get("/dashboard/api/entries").text
+        told = proxy.get(f"/dashboard/api/entries/{keys['Question near!']}").json()
+        frames = proxy.get(f"/dashboard/api/entries/{streamed}/frames")
+        why = proxy.get(f"/dashboard/api/entries/{keys['Question near!']}/why")
+        assert "encrypted" in told["unreadable"]
+        assert (frames.status_code, why.status_code) == (409, 409)
+        shown = listed + json.dumps(told) + frames.text + why.text
+        for word in ("Question", "Answer", "streams", "no such file"):
+            assert word not in shown
+        assert told["model"] == "gpt-4o"
+
+
+def test_a_store_in_redis_has_all_of_it(redis_server):
+    with running(None, database_url=redis_server.url) as proxy:
+        keep(
+            proxy.engine,
+            *(made(f"many {n}", created_at=filling.NOW - n) for n in range(5)),
+            made("one", provider="acme", namespace="team", model="big", created_at=filling.NOW + 1),
+        )
+        first = proxy.get("/dashboard/api/entries?limit=4").json()
+        rest = proxy.get("/dashboard/api/entries", params={"limit": 4, "after": first["next"]}).json()
+        keys = [row["key"] for row in (*first["entries"], *rest["entries"])]
+        assert keys == [key_of("one"), *(key_of(f"many {n}") for n in range(5))]
+        assert rest["next"] is None
+        chosen = proxy.get("/dashboard/api/entries?provider=acme&namespace=team&text=BIG").json()["entries"]
+        assert [row["key"] for row in chosen] == [key_of("one")]
+        assert "acme" in proxy.get("/dashboard/api/names").json()["providers"]
+        assert proxy.get("/dashboard/api/health").json()["backend"] == "redis"
+        told = proxy.get(f"/dashboard/api/entries/{key_of('one')}").json()
+        assert told["request"]["messages"][0]["parts"][0]["text"] == "Question one"
+        writes = {"x-llm-cache-dashboard": "1"}
+        what = {"provider": "acme", "confirm": True}
+        done = httpx.post(f"{proxy.url}/dashboard/api/purge", json=what, headers=writes, **NO_PROXY)
+        assert done.json() == {"count": 1, "deleted": True}
+        assert proxy.get("/dashboard/api/overview").json()["entries"] == 5

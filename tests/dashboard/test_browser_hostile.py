@@ -14,6 +14,9 @@ SEEN = [
     HOSTILE["closing"],
     r"\x1b[31mred\x1b[0m\x07\x00 \x9b2J",
     r"safe \u202egnp.exe\u202c \u2066x\u2069",
+    HOSTILE["style"],
+    HOSTILE["markdown"],
+    HOSTILE["data"],
     HOSTILE["template"],
 ]
 HIDDEN = set("\x00\x07\x1b\x9b\u202e\u2066")
@@ -30,6 +33,7 @@ def test_no_view_takes_text_for_markup(visit):
         for summary in page.locator("summary:visible").all():
             summary.click()
         seen.until("document.querySelectorAll('main details:not([open])').length === 0")
+        seen.until("!/Looking…/.test(document.querySelector('main').textContent)")
         assert page.evaluate(MARKUP) == 0, view
         assert not HIDDEN & set(page.evaluate("document.body.textContent")), view
 
@@ -94,6 +98,21 @@ def test_images_are_what_they_are_or_nothing(visit, served):
     assert images.count() == 1  # it says GIF and is a PNG, and is shown as that
     assert images.get_attribute("src") == f"data:image/png;base64,{filling.PNG}"
     assert page.locator("main a[href*=javascript], main a[href*=elsewhere]").count() == 0
+
+
+def test_what_differs_is_text_too(visit, served):
+    for name, more in (("one", "x"), ("two", HOSTILE["image"] + HOSTILE["turned"] + HOSTILE["escape"])):
+        asked = {"model": "gpt-4o", HOSTILE["script"]: more, "messages": [{"role": "user", "content": "the very same"}]}
+        keep(served.engine, made(f"differs {name}", request=asked))
+    page = visit(f"entry/{key_of('differs two')}").page
+    page.locator("summary", has_text="What differs").click()
+    box = page.locator("details", has_text="What differs").locator("tbody")
+    box.wait_for()
+    text = box.inner_text()
+    assert HOSTILE["script"] in text
+    assert "onerror=" in text
+    assert not HIDDEN & set(text)
+    assert page.evaluate(MARKUP) == 0
 
 
 def test_frames_are_text_too(visit, served):

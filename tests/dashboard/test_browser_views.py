@@ -146,6 +146,30 @@ def test_a_stream_as_text_and_as_frames(visit):
     assert page.locator(".timeline rect").count() == len(filling.STREAM) + 1
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_what_differs_from_the_nearest_other_request(visit, served, size):
+    ask = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Which of the moons is largest?"}]}
+    filling.keep(
+        served.engine,
+        *(filling.made(f"moon {n}", request={**ask, "seed": 1_234_567 + n}, namespace=f"moons {size}") for n in (1, 2)),
+    )
+    seen = visit(f"entry/{key_of('moon 1')}", width=SIZES[size])
+    page = seen.page
+    page.locator("summary", has_text="What differs").focus()
+    page.keyboard.press("Enter")
+    box = page.locator("details", has_text="What differs")
+    box.locator("tbody").wait_for()
+    text = box.inner_text()
+    assert "body.seed" in text
+    assert "1234568" in text
+    assert "1234569" in text
+    assert 'ignore_fields = "seed"' in text
+    assert page.inner_text("#said") == "1 place differs."
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    box.locator("a").click()
+    seen.until("key => document.querySelector('.keyline')?.textContent === key", key_of("moon 2"))
+
+
 def test_misses_say_why(visit, served):
     about = About("openai", "gpt-4o", "/v1/chat/completions")
     for at in range(3):

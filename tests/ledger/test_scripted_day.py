@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -271,7 +272,7 @@ def test_every_figure_of_a_day_is_exact_wherever_it_is_shown(url, count, process
         assert stats.entries == len(entries)
 
     assert_the_command_line_says_so(url, expected, total, stats)
-    assert_the_proxy_says_so(url, total, stats)
+    assert_the_proxy_says_so(url, expected, total, stats)
 
 
 def assert_the_command_line_says_so(url, expected, total, stats):
@@ -295,10 +296,11 @@ def assert_the_command_line_says_so(url, expected, total, stats):
     assert sum(Decimal(line["cost_spent_usd"]) for line in days) == total.spent
 
 
-def assert_the_proxy_says_so(url, total, stats):
+def assert_the_proxy_says_so(url, expected, total, stats):
     proxy = Running(None, {"database_url": url})
     try:
         page = proxy.get("/metrics").text
+        assert_the_dashboard_says_so(proxy, expected, total, stats)
     finally:
         proxy.stop()
     told = dict(line.rsplit(" ", 1) for line in page.splitlines() if line and not line.startswith("#"))
@@ -311,3 +313,44 @@ def assert_the_proxy_says_so(url, total, stats):
     assert float(told["llm_cache_time_saved_seconds_total"]) == stats.time_saved_s
     assert float(told["llm_cache_tokens_saved_total"]) == total.counts["tokens_saved"]
     assert float(told['llm_cache_unpriced_total{money="saved"}']) == total.counts["unpriced_saved"]
+
+
+def assert_the_dashboard_says_so(proxy, expected, total, stats):
+    def ask(path):
+        answer = proxy.get(f"/dashboard/api/{path}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def same(line, wanted):
+        figure = figures(wanted)
+        for name in ("hits", "misses", "joined", "bypasses", "tokens_saved", "unpriced_spent", "unpriced_saved"):
+            assert line[name] == figure[name], (line, name)
+        assert (line["tokens_in"], line["tokens_out"]) == (figure["input_tokens"], figure["output_tokens"])
+        assert (Decimal(line["cost_spent_usd"]), Decimal(line["cost_saved_usd"])) == (wanted.spent, wanted.saved)
+        assert round(line["hit_rate"], 6) == figure["hit_rate"]
+
+    told = ask("overview?days=all")
+    same(told["total"], total)
+    assert (told["entries"], told["total"]["time_saved_s"]) == (stats.entries, stats.time_saved_s)
+    for name, places in (("providers", (0,)), ("lines", (0, 1)), ("namespaces", (2,))):
+        lines = folded(expected, *places)
+        names = {"providers": ("provider",), "lines": ("provider", "model"), "namespaces": ("namespace",)}[name]
+        assert {tuple(line[each] for each in names) for line in told[name]} == set(lines)
+        for line in told[name]:
+            same(line, lines[tuple(line[each] for each in names)])
+    assert sum(Decimal(day["cost_saved_usd"]) for day in told["days"]) == total.saved
+    # What is chosen, its reasons, and the page of misses.
+    for (provider, model, namespace), line in expected.items():
+        query = urlencode({"provider": provider, "model": model, "namespace": namespace, "days": 3})
+        same(ask(f"overview?{query}")["total"], line)
+    reasons = {each["reason"]: each["count"] for each in ask("misses?days=all")["reasons"]["miss"]}
+    assert reasons == {"absent": total.counts["miss:absent"], "refresh": total.counts["miss:refresh"]}
+    # The entries, page by page, with what each has cost and how often it was served.
+    entries, after = [], ""
+    while after is not None:
+        page = ask(f"entries?limit=200&{urlencode({'after': after})}")
+        entries += page["entries"]
+        after = page["next"]
+    assert len({entry["key"] for entry in entries}) == len(entries) == stats.entries
+    assert sum(entry["hits"] for entry in entries) == total.counts["hit"]
+    assert sum(Decimal(entry["cost_usd"] or 0) * entry["hits"] for entry in entries) == total.saved

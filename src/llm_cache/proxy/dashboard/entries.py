@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import re
@@ -73,6 +74,10 @@ class Entries:
 
     def listed(self, row: Row) -> dict[str, object]:
         """A row as the list shows it."""
+        if len(row.value) > _GLANCED_AT:
+            return {**columns(row), "glance": None}
+        with contextlib.suppress(EntryError):
+            row = self._engine.codec.whole(row)
         return {**columns(row), "glance": self._glance(row)}
 
     def _walk(self, query: Mapping[str, str]) -> Iterator[Row]:
@@ -116,9 +121,7 @@ class Entries:
         return [replace(where, model=model) for model in models]
 
     def _glance(self, row: Row) -> str | None:
-        """The end of what was asked, if it is quick to find."""
-        if len(row.value) > _GLANCED_AT:
-            return None
+        """The end of what was asked."""
         try:
             request = self._engine.codec.asked(row)
             body = None if request is None else parse(request.body)

@@ -45,11 +45,12 @@ def row_of(engine: Engine, key: str) -> Row:
 
 def shown(engine: Engine, row: Row, texts: Texts) -> dict[str, object]:
     """All that the page of an entry has, but for its frames."""
-    told: dict[str, object] = columns(row)
     try:
+        told: dict[str, object] = columns(engine.codec.whole(row))
         entry = seen(engine, row)
     except EntryError as error:
-        return {**told, "unreadable": _why(error)}
+        return {**columns(row), "unreadable": _why(error)}
+    told["cost_usd"] = engine.ledger.price(entry)
     told["url"] = entry.asked.url if entry.asked else None
     told["answered_model"] = entry.answered_model
     told["headers"] = [{"name": name, "value": value} for name, value in entry.head.headers]
@@ -107,7 +108,8 @@ def bill(engine: Engine, entry: Entry) -> list[dict[str, object]]:
         for what, tokens, part in lines
     ]
     if thought:
-        told.append({"what": "of it for reasoning", "tokens": thought, "cost_usd": None, "part": True})
+        after = next(place for place, line in enumerate(told, 1) if line["what"] == "output")
+        told.insert(after, {"what": "of it for reasoning", "tokens": thought, "cost_usd": None, "part": True})
     total = None if asked_for is None or said is None else asked_for + said
     what = f"total, at {usage.terms} terms" if usage.terms else "total"
     told.append({"what": what, "tokens": total, "cost_usd": priced(entry), "total": True})
@@ -121,10 +123,11 @@ def frames_of(engine: Engine, row: Row, first: int) -> dict[str, object]:
         Problem: the entry cannot be read.
     """
     try:
-        frames = engine.codec.decode(row).frames
+        entry = engine.codec.decode(row)
     except EntryError as error:
         raise Problem(409, _why(error)) from error
-    shown_frames = [_frame(number, frame, row.kind) for number, frame in _slice(frames, first)]
+    frames = entry.frames
+    shown_frames = [_frame(number, frame, entry.kind) for number, frame in _slice(frames, first)]
     return {"frames": shown_frames, "total": len(frames)}
 
 

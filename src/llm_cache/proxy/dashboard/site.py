@@ -17,6 +17,7 @@ from llm_cache.proxy.client import Client, Gone, Receive, Send, TooLarge
 from llm_cache.proxy.dashboard import assets
 from llm_cache.proxy.dashboard.access import same_site
 from llm_cache.proxy.dashboard.answers import TEXT, Answer, Problem, data
+from llm_cache.proxy.dashboard.difference import differs
 from llm_cache.proxy.dashboard.entries import Entries
 from llm_cache.proxy.dashboard.entry import frames_of, row_of, shown
 from llm_cache.proxy.dashboard.figures import figures
@@ -145,6 +146,8 @@ class Dashboard:
         if path[1:] == ["frames"]:
             first = query.get("first") or "0"
             return data(frames_of(self._engine, row, int(first) if first.isascii() and first.isdigit() else 0))
+        if path[1:] == ["why"]:
+            return data(differs(self._engine, row))
         if len(path) == 3 and path[1] == "texts" and path[2].isascii() and path[2].isdigit():
             texts = Texts(int(path[2][:9]))
             shown(self._engine, row, texts)

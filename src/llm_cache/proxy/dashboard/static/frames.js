@@ -25,7 +25,7 @@ function timeline(frames) {
 }
 
 export function frames(entry, total) {
-  const box = el("details", { class: "card" }, el("summary", {}, `Frames: the ${count(total)} ${total === 1 ? "piece" : "pieces"} it came in, with their timing`));
+  const box = el("details", { class: "card" }, el("summary", {}, total === 1 ? "Frames: it came in one piece" : `Frames: the ${count(total)} pieces it came in, with their timing`));
   const known = [];
   const before = new Map();
   const body = el("div", {});

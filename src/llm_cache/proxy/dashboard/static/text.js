@@ -24,7 +24,9 @@ export function line(text, attributes = {}) {
 
 // A text of the server's: `text`, and where it is only the beginning, `length` and `id`.
 export function text(told, entry, { code = false } = {}) {
-  const box = el("pre", { class: code ? "text code" : "text", dir: code ? "ltr" : "auto" }, visible(told.text));
+  // What may be taller than its box is scrolled with keys too.
+  const tall = told.text.length > 1200 || told.text.split("\n", 16).length > 15;
+  const box = el("pre", { class: code ? "text code" : "text", dir: code ? "ltr" : "auto", tabindex: tall ? "0" : null }, visible(told.text));
   if (told.id === undefined) return box;
   const more = el("span", { class: "soft" }, `${count(told.text.length)} of ${count(told.length)} characters`);
   const button = el("button", { type: "button", class: "small" }, "Show all");

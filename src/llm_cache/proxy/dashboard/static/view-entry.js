@@ -1,6 +1,7 @@
 // One entry: what was asked and answered, what it cost, and how it came.
 
 import { get } from "./api.js";
+import { differs } from "./differs.js";
 import { el, heading, notice, say } from "./dom.js";
 import { bytes, count, money, seconds, time } from "./format.js";
 import { frames } from "./frames.js";
@@ -82,5 +83,5 @@ export async function entry({ rest }) {
   });
   const top = [heading("Entry", el("span", { class: "keyline" }, told.key), copy, remove), el("section", { class: "card", "aria-label": "Facts" }, about(told))];
   if (told.unreadable) return [...top, notice(told.unreadable)];
-  return [...top, asked(told, key), answered(told, key), frames(key, told.frames), bill(told)];
+  return [...top, asked(told, key), answered(told, key), frames(key, told.frames), bill(told), told.raw_request ? differs(key) : null];
 }

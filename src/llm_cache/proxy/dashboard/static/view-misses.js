@@ -85,7 +85,7 @@ export async function misses({ query, again }) {
     [],
     (values) => go("misses", values),
   );
-  const hint = el("p", { class: "soft" }, "To see what differs between a request and the nearest one stored: ", el("code", {}, "llm-cache why KEY"));
+  const hint = el("p", { class: "soft" }, "What differs between a request and the nearest one stored is on each entry’s page; of a request that is in no entry, ", el("code", {}, "llm-cache why --request FILE"), " tells it.");
   return [
     heading("Misses", "What was not answered by the cache, and why.", el("button", { type: "button", id: "refresh", onclick: again }, "Refresh")),
     filters,

@@ -1,4 +1,4 @@
-"""The stored request nearest to an entry's, and what differs: why the second call was no hit. It must change nothing."""
+"""The stored request nearest to an entry's, and what differs: why the second was no hit. It must change nothing."""
 
 from __future__ import annotations
 

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from llm_cache import LLMCache, install, uninstall
+from llm_cache.clients import short_calls
+from llm_cache.runtime import recall
 from llm_cache.testing import anthropic_message, anthropic_stream, openai_chat, openai_chat_stream
 
 _cells: dict[str, dict[str, Any]] = {}
@@ -99,3 +101,27 @@ def up(upstream, monkeypatch):
     monkeypatch.setenv("OPENAI_BASE_URL", upstream.url + "/v1")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", upstream.url)
     return upstream
+
+
+@pytest.fixture
+def shorts(monkeypatch):
+    """What went the short way of a wrapped client, call by call."""
+    seen = []
+
+    def recalled(asked, world, tell):
+        replay = recall.recalled(asked, world, tell)
+        if replay is not None:
+            seen.append(asked)
+        return replay
+
+    monkeypatch.setattr(short_calls, "recalled", recalled)
+    return seen
+
+
+@pytest.fixture
+def client(upstream):
+    """OpenAI's, which is told hello."""
+    openai = pytest.importorskip("openai")
+    upstream.reply("/v1/chat/completions", openai_chat("hello"))
+    with openai.OpenAI(base_url=upstream.url + "/v1", api_key="sk-test", max_retries=0) as made:
+        yield made

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from llm_cache.clients.engine import Engine
+    from llm_cache.clients.short_calls import Shortcuts
     from llm_cache.core.events import Event
     from llm_cache.core.model import Entry, Headers
 
@@ -48,13 +49,23 @@ class Face:
         kind: the kind of SDK that is wrapped, "" for one that is not known, None for a bare HTTP client. An SDK would
             retry and wrap an exception, so for it a miss while offline is a reply.
         quiet: whether calls that are none of a model pass without a trace, not even counted.
+        short: the short way of the client that is wrapped, if there may be one.
     """
 
-    def __init__(self, engine: Engine, layer: Layer = (), kind: str | None = None, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        layer: Layer = (),
+        kind: str | None = None,
+        *,
+        quiet: bool = False,
+        short: Shortcuts | None = None,
+    ) -> None:
         self.engine = engine
         self.layer = layer
         self.kind = kind
         self.quiet = quiet
+        self.short = short
 
     def readable(self, request: Any) -> bool:
         """Whether the request's body should be read to see what it asks for."""
@@ -101,6 +112,12 @@ class Call:
         self.last.status, self.last.reason, self.last.age_s = status, reason, age_s
         remember(self.last)
         return self.last
+
+    def hit(self, replay: Replay) -> LastCall:
+        """Make this the latest call of the context, answered from the store."""
+        if self.face.short is not None:
+            self.face.short.hit(self.ask, replay)
+        return self.done(replay.status, age_s=replay.age_s)
 
     def missed(self, error: CacheMissError) -> tuple[Headers, bytes] | None:
         """The reply that tells an SDK of a miss while offline; None where an exception does."""
@@ -306,7 +323,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
                 raise
             return from_miss(reply, call.last, SyncBody)
         if isinstance(outcome, Replay):
-            last = call.done(outcome.status, age_s=outcome.age_s)
+            last = call.hit(outcome)
             return from_entry(outcome.entry, last, SyncBody, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)
@@ -337,7 +354,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
                 raise
             return from_miss(reply, call.last, AsyncBody)
         if isinstance(outcome, Replay):
-            last = call.done(outcome.status, age_s=outcome.age_s)
+            last = call.hit(outcome)
             return from_entry(outcome.entry, last, AsyncBody, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from llm_cache.clients.options import layer
 from llm_cache.clients.places import package as package_of, places
 from llm_cache.clients.seats import Seat
+from llm_cache.clients.short_calls import Shortcuts
+from llm_cache.clients.short_state import sdk_of
 from llm_cache.clients.switch import Switch, entered
 from llm_cache.clients.transport import Face
 from llm_cache.errors import ConfigError
@@ -24,6 +26,8 @@ _Client = TypeVar("_Client")
 
 _lock = threading.Lock()
 _taken: weakref.WeakKeyDictionary[Any, tuple[Switch, Seat]] = weakref.WeakKeyDictionary()
+_short: weakref.WeakKeyDictionary[Any, Shortcuts] = weakref.WeakKeyDictionary()
+"""By the SDK's client; several may share an HTTP client."""
 
 
 class Wrapping(Generic[_Client]):
@@ -59,9 +63,17 @@ class Wrapping(Generic[_Client]):
                     if target not in _taken:
                         switch = Switch()
                         _taken[target] = switch, take(target, switch)
-                    _taken[target][0].add(self, Face(engine, self._layer, kind))
+                    switch = _taken[target][0]
+                    switch.add(self, Face(engine, self._layer, kind, short=self._shortcuts(switch)))
         entered.set((*entered.get(), self))
         return self
+
+    def _shortcuts(self, switch: Switch) -> Shortcuts | None:
+        if sdk_of(self.client) is None:
+            return None
+        if self.client not in _short:
+            _short[self.client] = Shortcuts(self.client, switch)
+        return _short[self.client]
 
     def stop(self) -> None:
         """Give the client back as it was, if no other handle needs it. May be called twice."""
@@ -81,6 +93,10 @@ class Wrapping(Generic[_Client]):
                 if not switch.active:
                     seat.restore(target)
                     del _taken[target]
+                    for client, short in list(_short.items()):
+                        if short.switch is switch:
+                            short.restore()
+                            del _short[client]
 
     def __enter__(self) -> _Client:
         self.start()

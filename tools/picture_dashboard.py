@@ -3,11 +3,14 @@
     python tools/picture_dashboard.py FOLDER
 
 They show made-up calls (`dashboard_store.py`), and are as small as PNG without loss of anything that one sees gets.
+Beside them `dashboard.json` keeps what the pages were made of, for a test to tell whether the pictures are current.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -20,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 WIDTH, HEIGHT = 1180, 760
+SHOWN = "dashboard.json"
 _COLOURS = 255
 
 
@@ -36,38 +40,60 @@ def served(file: Path) -> Iterator[str]:
             process.terminate()
 
 
-def take(folder: Path) -> None:
-    """Write the pictures into a folder."""
+def chromium() -> str | None:
+    """The browser, if there is one."""
+    return shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def look(schemes: tuple[str, ...] = ("light", "dark")) -> Iterator[tuple[str, str, Any]]:
+    """Each page of which there is a picture, in each colour scheme, as it is to be seen."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
+    browser_path = chromium()
+    if browser_path is None:
         raise SystemExit("pictures: there is no chromium on the PATH.")
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         file = Path(scratch) / "cache.db"
         subprocess.run([sys.executable, Path(__file__).with_name("dashboard_store.py"), file], check=True)
         with served(file) as url:
             arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-            browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-            for scheme in ("light", "dark"):
+            browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+            for scheme in schemes:
                 context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)
-                page = context.new_page()
                 for name, view in (("overview", "#/"), ("entry", "#/entries?namespace=agents")):
+                    page = context.new_page()  # not the one before, whose rows would be taken for the new ones
                     page.goto(url + view)
                     page.locator("main h1").wait_for()
                     if name == "entry":
+                        page.locator("td.key a").first.wait_for()
                         _open_an_entry(page)
                     page.wait_for_timeout(400)
-                    _write(folder / f"dashboard-{name}-{scheme}.png", page.screenshot())
+                    yield name, scheme, page
                 context.close()
             browser.close()
+
+
+def structure(page: Any) -> list[str]:
+    """What a page is made of: its headings, columns and labels, without figures, and without what an entry holds."""
+    texts = page.locator(":is(h1, h2, th, dt, nav a, label):not(article *)").all_inner_texts()
+    plain = {re.sub(r"\d[\d.,]*", "#", " ".join(text.split())) for text in texts}
+    return sorted(text for text in plain if re.search(r"[a-z]", text))
+
+
+def take(folder: Path) -> None:
+    """Write the pictures into a folder, and beside them what they show."""
+    shown = {}
+    for name, scheme, page in look():
+        _write(folder / f"dashboard-{name}-{scheme}.png", page.screenshot())
+        shown[name] = structure(page)
+    (folder / SHOWN).write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _open_an_entry(page: Any) -> None:
     """One with a tool call in it."""
     for link in page.locator("td.key a").evaluate_all("links => links.map((link) => link.hash)"):
         page.evaluate("hash => { location.hash = hash }", link)
-        page.locator("article.message").first.wait_for()
+        page.get_by_text(link.rpartition("/")[2]).first.wait_for()  # the one before may still be there
         if page.locator(".part.call").count():
             return
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
+from llm_cache.cli.main import command
 from llm_cache.clients import cache as caches
 from llm_cache.testing import openai_chat, openai_chat_stream
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
-FOR_A_COPY = {"add-a-provider", "add-a-store"}  # their code belongs into files: test_guides.py puts it there
-PAGES = sorted(
-    [DOCS / "tutorial.md", *(page for page in (DOCS / "how-to").glob("*.md") if page.stem not in FOR_A_COPY)]
-)
+ELSEWHERE = {
+    "add-a-provider": "its code belongs into files: test_guides.py puts it there",
+    "add-a-store": "as the other",
+    "change-over": "needs what one changes from: tests/sdk/test_change_over.py",
+}
+PAGES = sorted([DOCS / "tutorial.md", *(page for page in (DOCS / "how-to").glob("*.md") if page.stem not in ELSEWHERE)])
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 WANTED = {
     "tutorial": lambda found: found["first"] == found["second"] and found["french"] == found["also_french"],
@@ -53,6 +58,27 @@ def test_its_python_runs(page, upstream, monkeypatch, tmp_path):
     for number, block in enumerate(blocks, 1):
         exec(compile(block, f"{page.name}, Python block {number}", "exec"), found)
     assert WANTED.get(page.stem, bool)(found)
+
+
+TEXTS = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
+def test_every_command_line_is_one_that_is_understood(page):
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if "llm-cache " in line]
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        words = words[next(at for at, word in enumerate(words) if word.endswith("llm-cache")) + 1 :]
+        found, *words = [command.get_command(None, words[0]), *words[1:]]
+        assert found is not None, line
+        while isinstance(found, click.Group):
+            found, *words = [found.commands[words[0]], *words[1:]]
+        known = {spelling for option in found.params for spelling in option.opts}
+        if "--" in words:
+            words = words[: words.index("--")]
+        asked = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert asked <= known, line
 
 
 def test_every_page_is_of_a_known_kind():

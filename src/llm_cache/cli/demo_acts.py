@@ -159,7 +159,8 @@ def _twice(ask: Ask) -> None:
 
 
 def _status(call: object) -> str:
-    return str(getattr(call, "status", "unknown"))
+    status = str(getattr(call, "status", "unknown"))
+    return click.style(status, fg="yellow" if status == "miss" else "green", bold=True)
 
 
 def _streamed(ask: Ask) -> None:
@@ -179,7 +180,8 @@ def _together(ask: Ask, upstream: FakeUpstream) -> None:
     before = upstream.count()
     with ThreadPoolExecutor(_CALLERS) as pool:
         took = _timed(lambda: list(pool.map(lambda _: list(ask("What is a cache?")), range(_CALLERS))))
-    _line(f"{_CALLERS} answers", took, f"{upstream.count() - before} request reached the provider")
+    reached = click.style(f"{upstream.count() - before} request", fg="green", bold=True)
+    _line(f"{_CALLERS} answers", took, f"{reached} reached the provider")
 
 
 def _missed(ask: Ask) -> None:
@@ -194,7 +196,7 @@ def _missed(ask: Ask) -> None:
             body = getattr(error, "body", None)
             told = body.get("message") if isinstance(body, dict) else None
             for line in str(told or error).splitlines():
-                click.echo(f"   | {output.safe(line)}")
+                click.secho(f"   | {output.safe(line)}", fg="cyan")
 
 
 def _sum(cache: LLMCache, upstream: FakeUpstream) -> None:

@@ -20,10 +20,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 WIDTH, HEIGHT = 1180, 760
 SHOWN = "dashboard.json"
+Scheme = Literal["light", "dark"]
 _COLOURS = 255
 
 
@@ -45,7 +46,7 @@ def chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def look(schemes: tuple[str, ...] = ("light", "dark")) -> Iterator[tuple[str, str, Any]]:
+def look(schemes: tuple[Scheme, ...] = ("light", "dark")) -> Iterator[tuple[str, Scheme, Any]]:
     """Each page of which there is a picture, in each colour scheme, as it is to be seen."""
     from playwright.sync_api import sync_playwright
 

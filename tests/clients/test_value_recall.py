@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 import time
 
 import pytest
@@ -25,9 +27,9 @@ class Asked:
         return self.cache.get_or_set(key, self.fetch, **{**WHAT, **more})["n"]
 
 
-@pytest.fixture
-def ask(tmp_path):
-    with LLMCache(database_url=str(tmp_path / "cache.db")) as cache:
+@pytest.fixture(params=[64, 0], ids=["in memory", "in the file"])
+def ask(tmp_path, request):
+    with LLMCache(database_url=str(tmp_path / "cache.db"), memory_mb=request.param) as cache:
         asked = Asked(cache)
         for _ in range(3):
             assert asked() == 1
@@ -109,3 +111,28 @@ def test_on_a_sealed_store_it_is_not_taken(tmp_path):
         asked = Asked(cache)
         assert [asked() for _ in range(4)] == [1, 1, 1, 1]
         assert not cache._recall._known
+
+
+def test_an_answer_that_was_damaged_since_is_told_of_once_and_fetched_anew(tmp_path, caplog):
+    path = tmp_path / "cache.db"
+    with LLMCache(database_url=str(path), memory_mb=0) as cache:
+        ask = Asked(cache)
+        assert ask() == ask() == ask() == 1
+        with contextlib.closing(sqlite3.connect(path)) as file, file:
+            (value,) = file.execute("SELECT value FROM entries").fetchone()
+            # Behind the header and both checksums the reply begins.
+            file.execute("UPDATE entries SET value = ?", (value[:45] + bytes([value[45] ^ 1]) + value[46:],))
+        assert ask() == ask() == 2
+        assert last_call().status == "hit"
+    assert len([record for record in caplog.records if "counts as a miss" in record.message]) == 1
+
+
+def test_without_memory_each_hit_reads_the_file_once(tmp_path, monkeypatch):
+    with LLMCache(database_url=str(tmp_path / "cache.db"), memory_mb=0) as cache:
+        ask = Asked(cache)
+        assert ask() == ask() == 1
+        store, read = cache.engine.access.store, []
+        get = store.get
+        monkeypatch.setattr(store, "get", lambda key: read.append(key) or get(key))
+        assert ask() == ask() == 1
+    assert len(read) == 2

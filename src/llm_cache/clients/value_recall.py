@@ -77,9 +77,8 @@ class ValueRecall:
             return MISSING
         whom, policy = known
         engine = self._engine
-        access = engine.access
-        generation = access.generation()
-        if generation is None or (entry := access.recall(whom.key, generation)) is None:
+        entry = engine.access.at_hand(whom.key)
+        if entry is None:
             return MISSING
         now = engine.clock()
         if entry.stream or entry.kind != "value" or not entry.frames or not fresh(entry, policy, now):

@@ -18,6 +18,7 @@ from llm_cache.errors import EntryError, FormatError, SealError, StoreBusy, Stor
 from llm_cache.runtime.aside import aside
 from llm_cache.runtime.breaker import Breaker
 from llm_cache.runtime.evictor import Evictor
+from llm_cache.runtime.keeping import Keeping
 from llm_cache.runtime.leases import Leases
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.mending import Mending
@@ -86,6 +87,7 @@ class Access:
         beside: list[Breaker] = []
         self._reading = Breaker(f"reading the cache in {place}", beside=beside)
         self._writing = Breaker(f"writing the cache in {place}", beside=beside)
+        self._keeping = Keeping(store, codec, self._sealing, self._mending, self._writing, self._tell, self._failed)
         self.leases = Leases(
             store.leases,
             writer,
@@ -309,9 +311,9 @@ class Access:
         if not self.store.inline and (probes or self._reading.failing or self.leases.failing):
             # It does not answer just now: it is tried behind the call's back, which tells whether it is back.
             self._tell(StoreFailed(About(key=entry.key), "put", "not waited for"))
-            self.writer.post(partial(self._put_behind, entry, probes=probes))
+            self.writer.post(partial(self._keeping.behind, entry, probes=probes))
             return None
-        future = self.writer.submit(partial(self._put, entry))
+        future = self.writer.submit(partial(self._keeping.now, entry))
         if self._evictor is not None:
             # A job of its own: the caller need not wait for it.
             self.writer.post(self._evictor.wrote)
@@ -350,51 +352,6 @@ class Access:
     def write_timeout_s(self) -> float:
         """The deadline of `save`."""
         return self._write_timeout_s
-
-    def _put_behind(self, entry: Entry, *, probes: bool) -> None:
-        """Keep what nobody waits for and is counted as lost, unless another's turn has shown that there is no use.
-
-        Else a server that hangs would take its deadline of the background thread for every answer of that time.
-        """
-        if probes or not self._writing.rests(time.monotonic()):
-            self._put(entry)
-
-    def _put(self, entry: Entry) -> bool:
-        began = time.monotonic()
-        try:
-            self._sealing.prepare()
-        except SealError as error:
-            self._tell(StoreFailed(About(key=entry.key), "put", str(error)))
-            return False
-        except Exception as error:
-            self._put_failed(entry, error, began)
-            return False
-        try:
-            row = self.codec.encode(entry)
-        except Exception as error:
-            # As with a bad record: the store is not to blame.
-            self._tell(StoreFailed(About(key=entry.key), "encode", str(error)))
-            _log.warning("an answer is not kept: %s", error)
-            return False
-        try:
-            try:
-                self.store.put(row)
-            except StoreError as error:
-                # This is the background thread: the answer need not be lost with the store.
-                if not error.damaged or not self._mending.now(error):
-                    raise
-                self._tell(StoreFailed(About(key=entry.key), "damaged", str(error)))
-                self.store.put(row)
-        except Exception as error:
-            self._put_failed(entry, error, began)
-            return False
-        self._writing.succeeded()
-        return True
-
-    def _put_failed(self, entry: Entry, error: Exception, began: float) -> None:
-        # A file may be free again a moment later; a server that hung is given a rest.
-        took_s = 0.0 if self.store.inline else time.monotonic() - began
-        self._failed(self._writing, entry.key, "put", error, took_s)
 
     def _failed(self, breaker: Breaker, key: str, operation: str, error: Exception, took_s: float = 0.0) -> None:
         if isinstance(error, StoreError) and error.damaged and self._mending.begin(error):

@@ -32,12 +32,16 @@ def signature_of(vector):
     if vector["kind"] == "value":
         rules = endpoint_named(vector["provider"], vector["endpoint"])
         where = endpoint(
-            provider=vector["provider"], path=vector["endpoint"], outside=rules.outside, unmark=rules.unmark
+            provider=vector["provider"],
+            path=vector["endpoint"],
+            outside=rules.outside,
+            unmark=rules.unmark,
+            stream_counts=rules.stream_counts,
         )
         return sign_value(where, vector["model"], vector["request_data"], policy)
     headers = tuple((name, value) for name, value in vector["headers"])
     asked = Request("POST", vector["url"], headers, vector["body"].encode())
-    body = loads(asked.body)
+    body = loads(asked.body, asked.header("content-type") or "")
     where = recognise(asked, body.value)
     assert where is not None
     return sign(asked, body, where, policy)
@@ -55,7 +59,8 @@ def test_keys_of_version_1_are_frozen(vector):
 
 def test_the_first_vectors_are_one_request_in_different_words():
     assert len({vector["key"] for vector in VECTORS[:3]}) == 1
-    assert len({vector["key"] for vector in VECTORS[2:]}) == len(VECTORS[2:])
+    # Of the others only the two forms with one content are one.
+    assert len({vector["key"] for vector in VECTORS[2:]}) == len(VECTORS[2:]) - 1
 
 
 # --- what counts --------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdk.sdks import FOLDER, cases, installed
+from tests.sdk.cases import FOLDER, cases
+from tests.sdk.sdks import installed
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from llm_cache import wrap
+from llm_cache.errors import ConfigError
 from llm_cache.testing import Reply
 from tests.sdk.frameworks import AIOHTTP, CHAT, FILTERS, MESSAGES, atwice, needs, twice
 from tests.sdk.sdks import installed
@@ -177,6 +178,15 @@ def test_litellm_async_streams(up, hooked, model, monkeypatch):
 
 
 together1 = pytest.mark.skipif(not (installed("together") or "").startswith("1."), reason="together 1 is not installed")
+
+
+@together1
+@pytest.mark.cell("together 1", "`wrap`", no="it makes a session for each call and keeps none; `install` covers it")
+def test_together_1_has_nothing_to_wrap(cache):
+    import together
+
+    with pytest.raises(ConfigError, match="does not know how to reach"):
+        wrap(together.Together(api_key="k"), cache)
 
 
 @together1

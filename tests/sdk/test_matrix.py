@@ -9,8 +9,8 @@ import pytest
 
 from llm_cache import install, last_call, uninstall, wrap
 from llm_cache.testing import FakeUpstream
+from tests.sdk.cases import FOLDER, cases
 from tests.sdk.gathering import aclose, agathered, all_same, close, gathered
-from tests.sdk.sdks import FOLDER, cases
 
 pytestmark = [
     pytest.mark.skipif(FOLDER is None, reason="no recorded traffic: LLMCACHE_TEST_TRAFFIC names its folder"),

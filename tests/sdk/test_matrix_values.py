@@ -9,8 +9,8 @@ import pytest
 
 from llm_cache import cached_call, last_call
 from llm_cache.testing import FakeUpstream
+from tests.sdk.cases import cases
 from tests.sdk.gathering import aclose, agathered, all_same, close, gathered
-from tests.sdk.sdks import cases
 from tests.sdk.test_matrix import holds_connection, params, pytestmark
 
 assert pytestmark  # the same conditions hold here

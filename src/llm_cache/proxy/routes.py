@@ -80,7 +80,8 @@ class Routes:
                 400,
                 "signed_for_another_host",
                 "The request is signed for AWS (SigV4), and such a signature holds only for the host it was made for:"
-                " use a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK), which passes, or cache the calls in the program.",
+                " use a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK), which passes; boto3 sends it to an https:// address"
+                " alone. Or cache the calls in the program.",
             )
         name, path = route(path, incoming.query, incoming.headers, self._names)
         base = base_of(name, path, self._configured.get(name))

@@ -258,7 +258,7 @@ def test_a_session_of_requests(up, cache):
 
 
 def test_an_error_of_a_blocking_library_is_its_own(up, cache):
-    import requests
+    requests = pytest.importorskip("requests")
 
     up.reply(CHAT, Reply(status=429, json={"error": {"message": "slow down"}}, headers={"retry-after": "1"}))
     with requests.Session() as session, wrap(session, cache):

@@ -1,6 +1,7 @@
 """Which requests are the same question at the same endpoint."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,18 @@ def test_spellings_of_one_question(one, other):
 )
 def test_different_questions(one, other):
     assert canonical(one) != canonical(other)
+
+
+def test_ollama_streams_unless_it_is_told_not_to():
+    absent, yes, no = b'{"a":1}', b'{"a":1,"stream":true}', b'{"a":1,"stream":false}'
+    for path in ("/api/chat", "/ollama/api/generate?x=1"):
+        assert canonical(absent, path) == canonical(yes, path) != canonical(no, path)
+    plain, streamed = (
+        replace(exchange("/api/chat", name=name), request=body) for name, body in (("plain", no), ("streamed", absent))
+    )
+    recordings = Recordings([plain, streamed])
+    for body, name in ((absent, "streamed"), (yes, "streamed"), (no, "plain")):
+        assert recordings.find(received("/api/chat", body)).id == name
 
 
 def test_the_nearest_path_wins():

@@ -177,6 +177,7 @@ class Endpoint:
         unmark: removes vendor marks that do not change the answer (Anthropic's `cache_control`)
             from a parsed body and returns the result; the argument is not changed.
         stream_counts: whether `"stream": false` counts, because its absence means a stream.
+        arrays: whether its streams may be the items of one JSON array, whose content type is that of a body.
         uncacheable: why this very request must not be cached, else None.
         reader: makes the `Reader` for a reply with this head.
     """
@@ -192,6 +193,11 @@ class Endpoint:
     unmark: Callable[[object], object] | None = None
     uncacheable: str | None = None
     stream_counts: bool = False
+    arrays: bool = False
+
+    def streams(self, content_type: str) -> bool:
+        """Whether a reply of that type is the stream that was asked for, as far as its head can tell."""
+        return self.stream and (self.arrays or not content_type.startswith("application/json"))
 
 
 @dataclass(frozen=True, slots=True)

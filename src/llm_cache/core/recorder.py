@@ -171,7 +171,7 @@ class Recorder:
             namespace=self._policy.namespace,
             head=shared_head(self._sent.head),
             frames=tuple(self._frames),
-            stream=self._endpoint.stream and not reading.plain and not content_type.startswith("application/json"),
+            stream=self._endpoint.streams(content_type) and not reading.plain,
             created_at=at,
             expires_at=None if ttl_s is None else at + ttl_s,
             asked=asked(self._request, self._endpoint, self._policy),

@@ -87,6 +87,7 @@ class Format:
         results: how many results a request with this body asks for.
         strangers: as `reader`, for servers of which nobody knows how they end a stream.
         stream_counts: `"stream": false` is not what its absence is, because the API streams by default.
+        arrays: as `Endpoint.arrays`.
         outside: names of top-level body fields that do not count.
         unmark: as `Endpoint.unmark`.
         uncacheable: why a request with this body must not be cached, or None.
@@ -103,6 +104,7 @@ class Format:
     streams: Callable[[Json], bool] = asks_stream
     results: Callable[[Json], int] = asks_results
     stream_counts: bool = False
+    arrays: bool = False
     strangers: MakeReader | None = None
 
 

@@ -175,6 +175,7 @@ FORMATS = (
         OUTSIDE,
         streams=always,
         results=_candidates,
+        arrays=True,
     ),
     Format("google", at(_at("embedContent")), has("content"), Replies(_judge_embedding), OUTSIDE),
     Format("google", at(_at("batchEmbedContents")), has("requests"), Replies(_judge_embeddings), OUTSIDE),

@@ -182,4 +182,5 @@ def _endpoint(
         unmark=form.unmark,
         uncacheable=uncacheable,
         stream_counts=form.stream_counts,
+        arrays=form.arrays,
     )

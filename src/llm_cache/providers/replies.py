@@ -98,7 +98,8 @@ class BodyReader:
                 return Reading(flaw="malformed")
             if is_error(body):
                 return Reading(flaw="error", model=model_name(body.get("model")))
-            return written(self._replies.body(body))
+            # Where a stream may be an array, an object is none.
+            return written(replace(self._replies.body(body), plain=self._replies.arrays))
         except Malformed:
             return Reading(flaw="malformed")
 

@@ -244,7 +244,7 @@ class Call:
         if content_type.startswith(("text/event-stream", "application/x-ndjson")):
             return True
         endpoint = self._ask.endpoint
-        return endpoint is not None and endpoint.stream and not content_type.startswith("application/json")
+        return endpoint is not None and endpoint.streams(content_type)
 
     @property
     def _key(self) -> str:

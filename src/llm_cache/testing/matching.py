@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from llm_cache.testing.traffic import Exchange
 
 _VERSION: Final = re.compile(r"v\d+((alpha|beta)\d*)?\Z")
+_STREAMING: Final = ("/api/chat", "/api/generate")
+"""What streams unless it is told not to (https://docs.ollama.com/api)."""
 _MOST_DIFFERENCES: Final = 8
 
 EXACT, SAME_PATH, SAME_ENDPOINT, ANY = range(4)
@@ -49,16 +51,17 @@ def nearness(pattern: str, target: str) -> int | None:
     return SAME_ENDPOINT if endpoint(pattern_path) == endpoint(path) else None
 
 
-def canonical(body: bytes) -> bytes:
-    """Equal for bodies that ask the same: as JSON whatever its spelling, without a `"stream": false`; else as bytes.
+def canonical(body: bytes, target: str = "") -> bytes:
+    """Equal for bodies that ask the same: as JSON whatever its spelling, without the default of `stream`; else as bytes.
 
-    Deliberately not `llm_cache`'s own key: the judge must not share the mistakes of what it judges.
+    That is false, but at Ollama's own endpoints true. Deliberately not `llm_cache`'s own key: the judge must not share the mistakes of what it judges.
     """
     try:
         parsed = json.loads(body)
     except ValueError:
         return body
-    if isinstance(parsed, dict) and parsed.get("stream") is False:
+    default = target.partition("?")[0].endswith(_STREAMING)
+    if isinstance(parsed, dict) and parsed.get("stream") is default:
         del parsed["stream"]
     return json.dumps(_plain_numbers(parsed), sort_keys=True).encode()
 
@@ -84,13 +87,13 @@ class Recordings:
         self.exchanges: Sequence[Exchange] = tuple(exchanges)
         self._by_body: dict[bytes, list[Exchange]] = {}
         for exchange in self.exchanges:
-            self._by_body.setdefault(canonical(exchange.request), []).append(exchange)
+            self._by_body.setdefault(canonical(exchange.request, exchange.path), []).append(exchange)
         self._turns: dict[tuple[str, ...], int] = {}
 
     def find(self, received: Received) -> Exchange | None:
         """The recording of this question, at the nearest path there is; None if it was never asked."""
         nearest: dict[int, list[Exchange]] = {}
-        for exchange in self._by_body.get(canonical(received.body), ()):
+        for exchange in self._by_body.get(canonical(received.body, received.target), ()):
             level = nearness(exchange.path, received.target)
             if level is not None:
                 nearest.setdefault(level, []).append(exchange)
@@ -115,16 +118,17 @@ class Recordings:
         if not there:
             paths = sorted({exchange.path for exchange in self.exchanges})
             return f"{asked}. No recording has this path; it was recorded for: {', '.join(paths)}."
-        nearest = min(there, key=lambda exchange: len(_differences(exchange.request, received.body)))
-        differing = _differences(nearest.request, received.body)
+        target = received.target
+        nearest = min(there, key=lambda exchange: len(_differences(exchange.request, received.body, target)))
+        differing = _differences(nearest.request, received.body, target)
         shown = ", ".join(differing[:_MOST_DIFFERENCES]) + (", …" if len(differing) > _MOST_DIFFERENCES else "")
         return f"{asked}. The nearest recording is {nearest.name} ({nearest.path}); what differs: {shown}."
 
 
-def _differences(recorded: bytes, asked: bytes) -> list[str]:
+def _differences(recorded: bytes, asked: bytes, target: str) -> list[str]:
     """The places at which two bodies differ, as paths into the JSON."""
     try:
-        return list(_walk("body", json.loads(canonical(recorded)), json.loads(canonical(asked))))
+        return list(_walk("body", json.loads(canonical(recorded, target)), json.loads(canonical(asked, target))))
     except ValueError:
         return ["body (not JSON)"]
 

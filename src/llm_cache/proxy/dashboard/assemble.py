@@ -17,7 +17,10 @@ _MOST = 100_000
 
 
 def events_of(body: bytes) -> list[Json]:
-    """The JSON objects of a stream: of server-sent events, of AWS's binary messages, or of lines."""
+    """The JSON objects of a stream: of server-sent events, of AWS's binary messages, of lines, or of one array."""
+    if body.lstrip()[:1] == b"[":
+        items = _parsed(body)
+        return [each for each in items[:_MOST] if isinstance(each, dict)] if isinstance(items, list) else []
     splitter = EventSplitter()
     datas = [event.data for event in splitter.feed(body + b"\n\n")]
     binary = FrameSplitter()

@@ -52,9 +52,10 @@ def nearness(pattern: str, target: str) -> int | None:
 
 
 def canonical(body: bytes, target: str = "") -> bytes:
-    """Equal for bodies that ask the same: as JSON whatever its spelling, without the default of `stream`; else as bytes.
+    """Equal for bodies that ask the same: as JSON whatever its spelling, without `stream` where it is the default.
 
-    That is false, but at Ollama's own endpoints true. Deliberately not `llm_cache`'s own key: the judge must not share the mistakes of what it judges.
+    That is false, and true at Ollama's own endpoints; what is no JSON counts as bytes. Deliberately not `llm_cache`'s
+    own key: the judge must not share the mistakes of what it judges.
     """
     try:
         parsed = json.loads(body)

@@ -28,7 +28,7 @@ environment:
 serve: environment ## The caching proxy on 127.0.0.1:8100, on an SQLite file; made and started.
 	@exec $(BIN)/llm-cache serve $(ARGS)
 
-demo: environment ## What a cache does, in a few seconds, with no key and no network.
+demo: environment ## What a cache does, in ten seconds, with no key and no network.
 	@$(BIN)/llm-cache demo $(ARGS)
 
 test: environment ## The default tests, then those of the SDKs against the majors before.
@@ -42,7 +42,7 @@ test-slow: environment ## Crash rounds, soaks, old SDKs, lowest versions, and ev
 check: environment ## The gates: format, lint, types, layers, and the house rules in tools/.
 	@$(BIN)/python tools/check.py
 
-reference: environment ## Writes the reference pages that follow from the code: commands, settings, errors.
+reference: environment ## Writes the reference pages that follow from the code.
 	@$(BIN)/python tools/make_reference.py
 
 docs: ## The documentation, in build/docs: open build/docs/index.html. A warning is an error.

@@ -2,7 +2,7 @@
 
     REDIS_URL=redis://localhost:6379/0 python examples/team_proxy.py
 
-Without REDIS_URL a redis-server of the PATH is started for as long as this runs.
+Without REDIS_URL a redis-server of the PATH, or beside this Python, is started for as long as this runs.
 """
 
 import stand_in  # noqa: F401, I001 - not for your own programs: plays the provider where there is no key
@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import openai
 
@@ -46,7 +47,8 @@ def redis() -> Iterator[str]:
     if "REDIS_URL" in os.environ:
         yield os.environ["REDIS_URL"]
         return
-    program = shutil.which("redis-server")
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    program = shutil.which("redis-server", path=beside)
     if program is None:
         raise SystemExit("set REDIS_URL, or install redis-server")
     port = free_port()

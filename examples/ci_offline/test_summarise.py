@@ -1,4 +1,4 @@
-"""Its tests, which CI runs with no key and no network:  pytest --llm-cache=offline
+"""Its tests, which CI runs with no key and no network:  pytest    (pytest.ini says offline)
 
 Once, and again when a prompt changes, on a machine that has a key:  pytest --llm-cache=auto
 """

@@ -92,7 +92,7 @@ def test_teams_share_with_themselves(run, redis_server):
 
 def test_ci_replays_with_no_key_and_no_network(run):
     # Providers' names cannot be looked up here: what is not replayed would fail.
-    said = run("-m", "pytest", "-q", "--llm-cache=offline", "-p", "no:cacheprovider", FOLDER / "ci_offline")
+    said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", FOLDER / "ci_offline")
     assert "3 passed" in said
 
 
@@ -105,7 +105,7 @@ def test_what_ci_has_not_recorded_fails_with_what_is_nearest(environ, tmp_path):
             file.read_text().replace("in one sentence", "in one line") if file.suffix == ".py" else file.read_text()
         )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--llm-cache=offline", "-p", "no:cacheprovider", folder],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", folder],
         env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=55,
     )  # fmt: skip
     assert "2 failed, 1 passed" in done.stdout

@@ -8,10 +8,12 @@ import sys
 from decimal import Decimal
 
 import pytest
+from genai_prices import data
 
 from llm_cache.core.model import Usage
 from llm_cache.ledger.prices import Prices, to_pico, to_usd
 from llm_cache.ledger.table import Price
+from llm_cache.providers.compatible import BY_NAME
 
 AT = 1_767_268_800.0
 OWN = Prices({"acme": {"big": Price(Decimal("0.01"), Decimal("0.03"), Decimal("0.001"), Decimal("0.0125"))}})
@@ -74,6 +76,20 @@ def test_the_model_that_answered_goes_before_the_one_that_was_asked():
 )
 def test_bundled_prices(provider, model, usage, usd):
     assert Prices({}).cost(provider, (model,), usage, AT) == to_pico(Decimal(usd))
+
+
+VENDORS = {provider.id: provider for provider in data.providers}
+PRICED = [each for each in BY_NAME.values() if each.prices in VENDORS]
+
+
+@pytest.mark.parametrize("vendor", PRICED, ids=lambda vendor: vendor.name)
+def test_a_vendors_line_says_whose_prices_its_calls_have(vendor):
+    prices = Prices({})
+    ids = [model.id for model in VENDORS[vendor.prices].models]
+    models = [*ids, *(f"accounts/fireworks/models/{name}" for name in ids)]  # as that one's API names them
+    # Some have embeddings alone.
+    usages = (Usage(1000, 100), Usage(1000, 0))
+    assert any(prices.cost(vendor.name, (model,), usage, AT) for usage in usages for model in models)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,6 @@ class Key:
         variable: the environment's name for it, None if it has none.
         default: its value when nobody gives one.
         check: makes a value of what somebody gave, or raises `ConfigError`.
-        later: whether this version has no part for it yet, so that nothing but the default may be given: a setting
-            that is ignored is worse than one that is refused.
         secret: whether its value must not be shown.
     """
 
@@ -34,7 +32,6 @@ class Key:
     default: object
     check: Callable[[Given], object]
     variable: str | None = ""
-    later: bool = False
     secret: bool = False
 
     def __post_init__(self) -> None:

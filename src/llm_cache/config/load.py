@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from llm_cache.config import file as config_file
-from llm_cache.config.given import Given, spelt, upstream, upstreams
+from llm_cache.config.given import Given, upstream, upstreams
 from llm_cache.config.keys import KEYS, VARIABLES, Key
 from llm_cache.config.place import place
 from llm_cache.config.settings import Settings
@@ -60,8 +60,6 @@ def load(arguments: Mapping[str, object] | None = None, environ: Mapping[str, st
         values[name] = checked[0] if checked else key.default
         if checked:
             origins[name] = given[name][0].origin
-            if key.later and values[name] != key.default:
-                raise _missing(key, given[name][0])
     if values["enable_encryption"] and not values["encryption_key"]:
         raise ConfigError(
             f"{given['enable_encryption'][0].source} turns encryption on, but there is no key: give encryption_key, or"
@@ -80,12 +78,6 @@ def load(arguments: Mapping[str, object] | None = None, environ: Mapping[str, st
         file=path if found is not None else None,
         origins=MappingProxyType(origins),
     )
-
-
-def _missing(key: Key, given: Given) -> ConfigError:
-    what = "" if key.secret else f" is {spelt(given.value)}"
-    instead = f"leave it at {spelt(key.default)}" if key.default or key.default is False else "leave it out"
-    return ConfigError(f"{given.source}{what}: this version does not have that yet, {instead}")
 
 
 def _ceiling(modes: Iterable[Given]) -> Mode | None:

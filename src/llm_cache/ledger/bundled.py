@@ -15,10 +15,8 @@ from genai_prices import Usage as TheirUsage, calc_price
 from genai_prices.data_snapshot import get_snapshot
 
 from llm_cache.core.model import Usage
+from llm_cache.providers.compatible import price_name
 
-_NAMES = {"bedrock": "aws", "vertex": "google", "voyage": "voyageai", "xai": "x-ai", "moonshot": "moonshotai"}
-"""Their names where ours differ. Names that are neither ours nor theirs have no price: their own search goes by parts
-of a name, and would price a server called `not-openai` as OpenAI."""
 _PARTS = {
     "input_tokens": "input_tokens",
     "output_tokens": "output_tokens",
@@ -68,7 +66,9 @@ class Bundled:
             Exception: whatever they raise: LookupError for a model they do not know, ValueError for a usage that
                 leaves open what was billed (audio and cached tokens that may overlap).
         """
-        name = _NAMES.get(provider.lower(), provider.lower())
+        # A name that is neither ours nor theirs has no price: their own search goes by parts of a name, and would price
+        # a server called `not-openai` as OpenAI.
+        name = price_name(provider.lower())
         if name not in self._providers or _searches_unasked(model, usage):
             return None
         told: dict[str, Any] = {theirs: getattr(usage, ours) for ours, theirs in self._parts.items()}

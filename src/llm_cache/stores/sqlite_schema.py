@@ -149,7 +149,6 @@ PRICE = (
 )
 _new = tuple.__new__  # what `Row._make` does, without its second look
 _FIRST_NAME, _FIRST_OWN = Row._fields.index("kind"), Row._fields.index("created_at")
-_HITS = Row._fields.index("hits")
 
 
 def row_of(key: bytes, found: tuple[Any, ...], names: tuple[Any, ...]) -> Row:

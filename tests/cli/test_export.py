@@ -6,13 +6,15 @@ import gzip
 import json
 import os
 import pty
+import signal
 import stat
 import subprocess
+import time
 
 import pytest
 
 from llm_cache import LLMCache
-from tests.cli.conftest import COMMAND, call
+from tests.cli.conftest import COMMAND, answer, call
 
 
 def listed(run):
@@ -168,3 +170,54 @@ def test_progress_is_for_terminals_only(filled, tmp_path):
     out, err = errors_of("export", str(tmp_path / "dump"), terminal=True)
     assert out == b""
     assert b"Exporting" in err
+
+
+def until(holds, what):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def test_an_import_that_is_stopped_keeps_what_it_has_and_goes_on_where_it_was(run, filled, tmp_path):
+    with LLMCache() as cache:
+        for number in range(600):
+            call(cache, f"many {number}")
+    dump = tmp_path / "dump.jsonl"
+    run("export", str(dump))
+    text = dump.read_bytes()
+    where = {"LLMCACHE_DATABASE_URL": str(tmp_path / "other.db")}
+    with subprocess.Popen(
+        [COMMAND, "import", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **where}
+    ) as process:
+        half = text.splitlines(keepends=True)[:400]
+        process.stdin.write(b"".join(half))
+        process.stdin.flush()
+        with LLMCache(database_url=where["LLMCACHE_DATABASE_URL"]) as other:
+            until(lambda: other.stats().entries, "some are written while others are still to come")
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.read().decode()
+            assert process.wait(30) == 1
+            assert said.strip() == "llm-cache: stopped."
+            assert 200 < other.stats().entries <= 400
+    ran = run("import", str(dump), **where)
+    assert "already there" in ran.out
+    assert run("export", "-", **where).out.encode() == text
+
+
+def test_an_export_that_is_stopped_leaves_what_was_there(run, filled, tmp_path):
+    with LLMCache() as cache:
+        for number in range(150):
+            call(cache, f"many {number}", reply=answer(os.urandom(150_000).hex()))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    dump = folder / "dump.jsonl"
+    dump.write_text("what was there")
+    with subprocess.Popen([COMMAND, "export", str(dump)], stderr=subprocess.PIPE) as process:
+        until(lambda: any(each != dump and each.stat().st_size for each in folder.iterdir()), "it has begun")
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read().decode()
+        assert process.wait(30) == 1
+        assert said.strip() == "llm-cache: stopped."
+    assert [each.name for each in folder.iterdir()] == ["dump.jsonl"]
+    assert dump.read_text() == "what was there"

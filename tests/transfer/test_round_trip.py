@@ -5,16 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from dataclasses import replace
 
 import pytest
 import zstandard
 
 from llm_cache import LLMCache
+from llm_cache.errors import FormatError, StoreError
 from llm_cache.stores.base import Filter
 from llm_cache.transfer.exporting import export
 from llm_cache.transfer.files import output
-from tests.transfer.conftest import NOON, ODD, Point, an_entry, exported, imported
+from tests.transfer.conftest import NOON, ODD, Point, an_entry, exported, fill, imported
 
 
 @pytest.fixture
@@ -189,3 +191,99 @@ def test_redacted_lines_hold_nothing_that_was_written(cache):
 
 def head_with(secret):
     return replace(ODD[0].head, headers=(("x-request-id", secret),))
+
+
+PLACES = {
+    "sqlite": lambda request, path: {"database_url": str(path)},
+    "sealed": lambda request, path: {"database_url": str(path), "enable_encryption": True, "encryption_key": "a key"},
+    "redis": lambda request, _: {"database_url": request.getfixturevalue("redis_server").url},
+    "sealed redis": lambda request, _: {
+        "database_url": request.getfixturevalue("redis_server").url,
+        "enable_encryption": True,
+        "encryption_key": "a key",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [("sqlite", "redis"), ("redis", "sqlite"), ("sqlite", "sealed"), ("sealed", "redis"), ("sealed redis", "sqlite")],
+)
+def test_from_any_kind_of_store_into_any_other_and_out_again(request, tmp_path, one, two):
+    """The export of the second, in the clear, is that of the first to the byte."""
+    file = tmp_path / "dump.jsonl"
+    patient = {"read_timeout_ms": 10_000, "write_timeout_ms": 20_000}
+    with LLMCache(**PLACES[one](request, tmp_path / "one.db"), **patient) as first:
+        fill(first)
+        file.write_bytes(exported(first, decrypt=True))
+    with LLMCache(**PLACES[two](request, tmp_path / "two.db"), **patient) as second:
+        done = imported(second, file)
+        assert done.added == done.seen == len(ODD) + 5
+        assert exported(second, decrypt=True) == file.read_bytes()
+        assert imported(second, file).same == done.seen
+        assert exported(second, decrypt=True) == file.read_bytes()
+
+
+def lines_of(*entries):
+    with LLMCache(backend="memory") as made:
+        lines = []
+        for entry, hits in entries:
+            put(made, entry, hits)
+            lines.append(exported(made))
+            made.purge(everything=True)
+    return b"".join(lines)
+
+
+def test_one_key_twice_in_a_file_is_one_entry_the_newer_with_the_higher_hits(cache, tmp_path):
+    file = tmp_path / "dump"
+    newer = an_entry(1, created_at=NOON + 5)
+    file.write_bytes(lines_of((an_entry(1, created_at=NOON), 9), (newer, 1), (newer, 4), (newer, 2)))
+    done = imported(cache, file)
+    assert (done.added, done.replaced, done.same) == (1, 1, 2)
+    assert (row(cache).created_at, row(cache).hits) == (NOON + 5, 4)
+
+
+def test_many_entries_are_written_together_but_not_too_many(cache, other, tmp_path, monkeypatch):
+    file = tmp_path / "dump"
+    for number in range(1, 600):
+        put(cache, an_entry(number), hits=number % 3)
+    for number in range(600, 608):
+        put(cache, an_entry(number, (os.urandom(1_000_000),)))
+    file.write_bytes(exported(cache))
+    loads = []
+    store = other.engine.store
+    monkeypatch.setattr(store, "load", lambda rows: loads.append(sum(len(row.value) for row in rows)), raising=False)
+    imported(other, file)
+    assert len(loads) < 8
+    assert max(loads) < 6_000_000
+
+
+def test_what_comes_before_a_line_that_is_none_is_kept_and_told(cache, other, tmp_path):
+    """As from standard input, which cannot be looked through beforehand."""
+    file = tmp_path / "dump"
+    for number in range(1, 6):
+        put(cache, an_entry(number))
+    file.write_bytes(exported(cache) + b"{}\n")
+    told = []
+    with pytest.raises(FormatError, match="line 6"):
+        imported(other, file, told=lambda: told.append(1))
+    assert len(told) == 5
+    assert other.engine.store.summary().entries == 5
+
+
+def test_what_could_not_be_written_is_not_said_to_be(cache, other, tmp_path, monkeypatch):
+    file = tmp_path / "dump"
+    for number in range(1, 400):
+        put(cache, an_entry(number))
+    file.write_bytes(exported(cache))
+    told, calls = [], []
+
+    def load(rows):
+        calls.append(len(rows))
+        raise StoreError("full")
+
+    monkeypatch.setattr(other.engine.store, "load", load, raising=False)
+    with pytest.raises(StoreError):
+        imported(other, file, told=lambda: told.append(1))
+    assert told == []
+    assert len(calls) == 1

@@ -157,6 +157,12 @@ class Stats:
             reasons=line.reasons,
         )
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from llm_cache.ledger.notebook import html_of
+
+        return html_of(self)
+
     def as_json(self) -> dict[str, object]:
         """What `llm-cache stats --json` prints; money is a decimal string."""
         return {

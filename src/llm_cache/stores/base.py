@@ -6,7 +6,7 @@ No store may know what its values mean; all of them pass `llm_cache.testing.Stor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,11 +19,14 @@ __all__ = [
     "Filter",
     "Journals",
     "Leases",
+    "Loads",
     "Maintenance",
     "Row",
     "Shrunk",
     "Store",
     "Summary",
+    "hits_of",
+    "load",
 ]
 
 LEASE_S = 30.0
@@ -151,6 +154,40 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files and connections; later calls raise. A second call does nothing."""
         ...
+
+
+class Loads(Protocol):
+    """A store that keeps many rows at once for less than one by one. Not every store need: see `load`."""
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """Keep the rows as `put` does, and with the hits that they have, as `touch` would add them."""
+        ...
+
+
+def load(store: Store, rows: Sequence[Row]) -> None:
+    """Keep rows with their hits: at once where the store knows how, else one by one.
+
+    Raises:
+        StoreError: the store failed. Some of them may be kept.
+    """
+    at_once: Callable[[Sequence[Row]], None] | None = getattr(store, "load", None)
+    if at_once is not None:
+        at_once(rows)
+        return
+    for row in rows:
+        store.put(row)
+    hits = hits_of(rows)
+    if hits:
+        store.touch(hits)
+
+
+def hits_of(rows: Iterable[Row]) -> dict[bytes, tuple[int, float]]:
+    """What `touch` takes, of the rows that have hits."""
+    return {
+        row.key: (row.hits, row.created_at if row.last_hit_at is None else row.last_hit_at)
+        for row in rows
+        if row.hits or row.last_hit_at is not None
+    }
 
 
 class Watched(Protocol):

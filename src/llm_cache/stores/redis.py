@@ -16,7 +16,7 @@ from weakref import finalize
 
 from llm_cache.errors import StoreError
 from llm_cache.stores import base, redis_rows as rows, redis_scripts as scripts
-from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
+from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary, hits_of
 from llm_cache.stores.redis_client import Client
 from llm_cache.stores.redis_index import Index
 from llm_cache.stores.redis_leases import RedisLeases
@@ -111,14 +111,25 @@ class RedisStore:
 
     def put(self, row: Row) -> None:
         """See `Store`."""
+        if self._writer.script(scripts.PUT, *self._put(row)):
+            self._generation_until = 0.0
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """See `Loads`. One way to the server and back."""
+        calls = [self._put(row) for row in rows]
+        if calls and any(self._writer.scripts(scripts.PUT, calls)):
+            self._generation_until = 0.0
+        self.touch(hits_of(rows))
+
+    def _put(self, row: Row) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+        """What the script that puts a row is called with."""
         columns = columns_of(row)
         shard, id_ = shard_of(row.key), row.key.hex()
         cost = "" if row.cost_pico is None else row.cost_pico
         # Where the script looks whether others are still there; and where a generation begins, should it have to.
         somewhere, seed = secrets.randbelow(PARTS) / PARTS, secrets.randbelow(SEED)
         arguments = (shard.prefix, id_, seed, columns, row.value, cost, self._ttl(row), somewhere)
-        if self._writer.script(scripts.PUT, (*shard.names, shard.prefix + id_), arguments):
-            self._generation_until = 0.0
+        return (*shard.names, shard.prefix + id_), arguments
 
     def _ttl(self, row: Row) -> int | str:
         """How many milliseconds Redis keeps the row; empty for ever."""

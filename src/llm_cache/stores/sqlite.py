@@ -21,7 +21,7 @@ from llm_cache.errors import StoreError
 from llm_cache.stores import base, sqlite_salvage, sqlite_space
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.registry import Opening
-from llm_cache.stores.sqlite_connections import Connections
+from llm_cache.stores.sqlite_connections import Channel, Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
 from llm_cache.stores.sqlite_index import WalIndex
 from llm_cache.stores.sqlite_leases import SqliteLeases
@@ -50,6 +50,7 @@ _PAUSE_S = 0.002
 """Between two such transactions: SQLite's waiters poll, and one who never pauses starves them."""
 
 
+_NAMES_KEPT = 10_000
 _INSTANT_S = 0.001
 
 
@@ -106,7 +107,7 @@ class SqliteStore:
                         if group is None:
                             # Removed in between, and its group tidied away.
                             return None
-                        names = channel.names[found[1]] = names_of(group)
+                        names = _remembered(channel, found[1], names_of(group))
             except sqlite3.Error as error:
                 if channel.closed:
                     continue
@@ -152,12 +153,15 @@ class SqliteStore:
     def put(self, row: Row) -> None:
         """See `Store`."""
         with self._connections.writing() as channel:
-            names = group_of(row)
-            group = channel.execute(SELECT_GROUP, names).fetchone()
-            if group is None:
-                channel.execute(PUT_GROUP, names)
-                group = channel.execute(SELECT_GROUP, names).fetchone()
-            channel.execute(PUT_ROW, values_of(row, group[0]))
+            channel.execute(PUT_ROW, values_of(row, _group(channel, row)))
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """See `Loads`. One transaction."""
+        with self._connections.writing() as channel:
+            for row in rows:
+                channel.execute(PUT_ROW, values_of(row, _group(channel, row)))
+            hits = base.hits_of(rows)
+            channel.executemany(TOUCH, [(count, at, key) for key, (count, at) in hits.items()])
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`. Looks up a page of keys, then row by row: no transaction stays open in between."""
@@ -365,3 +369,22 @@ def opened(url: str, how: Opening) -> SqliteStore:
     """The store in the file of a path or an SQLite URL; `~` is the store's business."""
     path = url.removeprefix("sqlite:///")
     return SqliteStore(path, read_timeout_ms=how.read_timeout_ms, write_timeout_ms=how.write_timeout_ms)
+
+
+def _remembered(channel: Channel, group: int, names: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The names, which the next row of the group finds; of so many groups, as each call may have one of its own."""
+    if len(channel.names) >= _NAMES_KEPT:
+        channel.names.clear()
+    channel.names[group] = names
+    return names
+
+
+def _group(channel: Channel, row: Row) -> int:
+    """The group of a row's names, made if there is none; in a transaction."""
+    names = group_of(row)
+    found = channel.execute(SELECT_GROUP, names).fetchone()
+    if found is None:
+        channel.execute(PUT_GROUP, names)
+        found = channel.execute(SELECT_GROUP, names).fetchone()
+    number: int = found[0]
+    return number

@@ -21,7 +21,6 @@ from llm_cache.stores import forks, sqlite_files, sqlite_schema
 _log = logging.getLogger("llm_cache")
 RETRY_S = 1.0
 """A file that could not be opened is tried again no sooner than this."""
-_NAMES_KEPT = 10_000
 _RESTART_MS = 20
 _forgotten: list[Channel] = []
 """What a child inherited all the same (a fork that Python was not told of). Closing it is not safe either."""
@@ -60,7 +59,7 @@ class Channel:
 
     def see(self, generation: int) -> None:
         """Take note of the generation. Another file in place of ours has another one, and groups of its own."""
-        if generation != self.generation or len(self.names) > _NAMES_KEPT:
+        if generation != self.generation:
             self.names.clear()
         self.generation = generation
 

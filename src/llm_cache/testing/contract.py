@@ -23,13 +23,14 @@ import pytest
 from llm_cache.core.model import Row
 from llm_cache.errors import StoreError
 from llm_cache.stores.base import EVERYTHING, Backend, Filter, Summary
+from llm_cache.testing.contract_loading import LoadingContract
 from llm_cache.testing.contract_rows import FILTERS, ODD_NAMES, a_row
 from llm_cache.testing.contract_space import SpaceContract
 
 __all__ = ["StoreContract", "a_row"]
 
 
-class StoreContract(SpaceContract):
+class StoreContract(SpaceContract, LoadingContract):
     """The tests. A subclass says how to make a store.
 
     Attributes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, groupby, islice
 from typing import IO, TYPE_CHECKING, Any
 
 from llm_cache.clients.admin import seen
@@ -18,6 +19,9 @@ from llm_cache.transfer.sealed import record_of_sealed
 if TYPE_CHECKING:
     from llm_cache.clients.engine import Engine
     from llm_cache.stores.base import Row
+
+_MOMENT = 50_000
+"""How many entries of one moment are put in order."""
 
 
 @dataclass(slots=True)
@@ -79,7 +83,8 @@ def records(
         StoreError: the store cannot be read.
     """
     salt = secrets.token_bytes(32)
-    for row in engine.store.scan(where):
+    rows = engine.store.scan(where)
+    for row in _by_origin(engine, rows) if decrypt else rows:
         if not (decrypt or redact) and sealed_with(row) is not None:
             done.sealed += 1
             yield record_of_sealed(row)
@@ -94,6 +99,33 @@ def records(
 
             record = redacted(record, salt)
         yield record
+
+
+def _by_origin(engine: Engine, rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, of those made at one moment in the order of the keys that they have when opened.
+
+    Their own keys are HMACs, whose order says nothing; then a plain store and a sealed one export the same bytes.
+    """
+    for _, moment in groupby(rows, key=lambda row: row.created_at):
+        first = next(moment)
+        second = next(moment, None)
+        if second is None or sealed_with(first) is None:
+            yield first
+            yield from () if second is None else (second, *moment)
+            continue
+        # Keys alone, and not of too many: whole rows of one moment may be more than memory holds.
+        rest = chain((first, second), moment)
+        names = [(_origin(engine, row), row.key) for row in islice(rest, _MOMENT)]
+        again = (engine.store.get(key) for _, key in sorted(names))
+        yield from (row for row in again if row is not None)
+        yield from rest
+
+
+def _origin(engine: Engine, row: Row) -> str:
+    try:
+        return engine.codec.decode(row).origin or row.key.hex()
+    except EntryError:
+        return row.key.hex()
 
 
 def _record(engine: Engine, row: Row) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from llm_cache.core.model import Row
 from llm_cache.errors import FormatError, LLMCacheError, SealError, UncacheableError
+from llm_cache.stores.base import load
 from llm_cache.transfer.files import opened
 from llm_cache.transfer.reading import objects
 from llm_cache.transfer.records import entry_or_row, line_of
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from llm_cache.core.model import Entry
 
 _BATCH = 256
-"""Entries whose hits are written at once."""
+"""Entries that are written at once: some ten milliseconds for which others who write wait."""
+_BATCH_BYTES = 4 << 20
+"""And as many bytes of them, after which it is written all the same."""
 _TIMES = 6
 """How many times the size of an entry its line may have: request and answer, each readable and exact, and escapes."""
 
@@ -97,33 +100,71 @@ def import_entries(
         engine: the cache.
         entries: as they were elsewhere, with hits, times and money.
         dry_run: whether only to count.
-        told: called after each entry.
+        told: called for each entry, once it is kept.
 
     Raises:
-        StoreError: the store failed. What came before is kept.
+        StoreError: the store failed. What was told of is kept.
         UncacheableError: an entry cannot be kept.
         SealError: one is sealed with a key that is not this store's.
     """
     done = Imported()
-    hits: dict[bytes, tuple[int, float]] = {}
+    batch = _Batch(engine, told)
     try:
         for entry in entries:
             row = _openable(engine, entry) if isinstance(entry, Row) else engine.codec.encode(entry)
-            there = engine.store.get(row.key)
+            there = batch.rows.get(row.key) or engine.store.get(row.key)
             _count(done, there, row)
-            if not dry_run:
-                if there is None or there.created_at < row.created_at:
-                    engine.store.put(row)
-                    there = None
-                _touch(hits, row, there)
-                if len(hits) >= _BATCH:
-                    engine.store.touch(hits)
-                    hits.clear()
-            told()
+            if dry_run:
+                told()
+            else:
+                batch.take(row, there)
     finally:
-        if hits:
-            engine.store.touch(hits)
+        # Also what came before an entry that is none, or before somebody's Ctrl-C.
+        batch.write()
     return done
+
+
+class _Batch:
+    """Entries that are written together: a transaction for each would take longer than everything else.
+
+    Attributes:
+        rows: those that are new, with their hits, by key.
+    """
+
+    def __init__(self, engine: Engine, told: Callable[[], None]) -> None:
+        self.rows: dict[bytes, Row] = {}
+        self._hits: dict[bytes, tuple[int, float]] = {}
+        self._engine = engine
+        self._told = told
+        self._taken = self._bytes = 0
+
+    def take(self, row: Row, there: Row | None) -> None:
+        """Take an entry in, given what is known by its key."""
+        if there is None or there.created_at < row.created_at:
+            self.rows[row.key] = row
+            self._hits.pop(row.key, None)
+            self._bytes += len(row.value)
+        elif there.created_at == row.created_at and there.hits < row.hits:
+            at = row.created_at if row.last_hit_at is None else row.last_hit_at
+            if row.key in self.rows:
+                self.rows[row.key] = there._replace(hits=row.hits, last_hit_at=max(at, there.last_hit_at or at))
+            else:
+                # What an import that was interrupted has brought without them.
+                self._hits[row.key] = row.hits - there.hits, at
+        self._taken += 1
+        if self._taken >= _BATCH or self._bytes >= _BATCH_BYTES:
+            self.write()
+
+    def write(self) -> None:
+        """Write what was taken, and tell of it. What cannot be written is not tried again."""
+        rows, hits, taken = list(self.rows.values()), self._hits, self._taken
+        self.rows, self._hits, self._taken, self._bytes = {}, {}, 0, 0
+        if rows:
+            load(self._engine.store, rows)
+        if hits:
+            self._engine.store.touch(hits)
+        for _ in range(taken):
+            self._told()
 
 
 def _openable(engine: Engine, row: Row) -> Row:
@@ -146,16 +187,6 @@ def _count(done: Imported, there: Row | None, row: Row) -> None:
         done.same += 1
     else:
         done.older += 1
-
-
-def _touch(hits: dict[bytes, tuple[int, float]], row: Row, there: Row | None) -> None:
-    """Give a row that was just put its hits, and one that an earlier import has brought those that it still lacks."""
-    if row.last_hit_at is None and not row.hits:
-        return
-    if there is not None and (there.created_at > row.created_at or there.hits >= row.hits):
-        return
-    missing = row.hits - (0 if there is None else there.hits)
-    hits[row.key] = missing, row.created_at if row.last_hit_at is None else row.last_hit_at
 
 
 def failed(error: LLMCacheError, done: int) -> str:

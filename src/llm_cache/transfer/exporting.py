@@ -106,12 +106,15 @@ def _by_origin(engine: Engine, rows: Iterator[Row]) -> Iterator[Row]:
 
     Their own keys are HMACs, whose order says nothing; then a plain store and a sealed one export the same bytes.
     """
-    for _, moment in groupby(rows, key=lambda row: row.created_at):
+    for _, group in groupby(rows, key=lambda row: row.created_at):
+        moment = iter(group)
         first = next(moment)
         second = next(moment, None)
         if second is None or sealed_with(first) is None:
             yield first
-            yield from () if second is None else (second, *moment)
+            if second is not None:
+                yield second
+            yield from moment
             continue
         # Keys alone, and not of too many: whole rows of one moment may be more than memory holds.
         rest = chain((first, second), moment)

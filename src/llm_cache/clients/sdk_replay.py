@@ -14,7 +14,7 @@ from datetime import timedelta
 from functools import cache, lru_cache
 from typing import Any
 
-from llm_cache.clients.sdk_bodies import async_body_of, body_of
+from llm_cache.clients.bodies import async_body_of, body_of
 from llm_cache.core.model import Head
 from llm_cache.errors import FormatError
 

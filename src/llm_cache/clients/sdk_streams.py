@@ -10,8 +10,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from llm_cache.clients.bodies import async_body_of, body_of
 from llm_cache.clients.call_reader import BINARY, STREAM, head_of, stream_reader
-from llm_cache.clients.sdk_bodies import async_body_of, body_of
 from llm_cache.clients.sdk_replay import ANYTHING, AWS, FILE, HOMES, class_named, types_of
 from llm_cache.core.model import Head, Headers, Request
 from llm_cache.core.signature import loads

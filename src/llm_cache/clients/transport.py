@@ -7,12 +7,12 @@ untouched.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from llm_cache.clients.bodies import async_body_of, body_of
 from llm_cache.clients.options import LastCall, Layer, remember
 from llm_cache.core.model import Head, Request
 from llm_cache.core.plan import Ask, Pass, Replay
@@ -147,27 +147,6 @@ def _pairs(headers: Any) -> Headers:
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers.raw)
 
 
-def own_error(error: Exception, source: Any, library: Any, request: Any) -> Exception:
-    """The error in the words of the caller's own library; the leader's is its own already.
-
-    A fetch may be led by a client of the other library; and one exception object must not be
-    raised in several threads, where each would write its traceback into it.
-    """
-    if isinstance(error, TimeoutError):
-        return library.ReadTimeout(str(error), request=request)  # type: ignore[no-any-return]
-    if isinstance(error, ConnectionError):
-        return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
-    if not source.follows:
-        return error
-    if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "urllib3"}:
-        kind = getattr(library, type(error).__name__, library.ReadError)
-        try:
-            return kind(str(error), request=request)  # type: ignore[no-any-return]
-        except TypeError:
-            return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
-    return copy.copy(error)
-
-
 @cache
 def bind(name: str) -> Bound:
     """The transport classes for the library of that module name, `httpx` or `httpx2`.
@@ -193,57 +172,7 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
             return list(headers)
         return [pair for pair in headers if pair[0] not in _FRAMING]
 
-    class SyncBody(library.SyncByteStream):  # type: ignore[misc]
-        """A replayed or relayed body; iterating again continues, it never begins anew."""
-
-        def __init__(self, source: Any, request: Any) -> None:
-            self._source = source
-            self._pieces: Iterator[bytes] = iter(source)
-            self._request = request
-
-        def __iter__(self) -> Iterator[bytes]:
-            return self
-
-        def __next__(self) -> bytes:
-            try:
-                return next(self._pieces)
-            except StopIteration:
-                raise
-            except Exception as error:
-                raise own_error(error, self._source, library, self._request) from error
-
-        def close(self) -> None:
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                close()
-
-    class AsyncBody(library.AsyncByteStream):  # type: ignore[misc]
-        """As `SyncBody`, for an event loop."""
-
-        def __init__(self, source: Any, request: Any) -> None:
-            self._source = source
-            self._request = request
-            self._pieces = iter(source) if isinstance(source, list) else None
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return self
-
-        async def __anext__(self) -> bytes:
-            if self._pieces is not None:
-                for piece in self._pieces:
-                    return cast("bytes", piece)
-                raise StopAsyncIteration
-            try:
-                data: bytes = await anext(self._source)
-                return data
-            except StopAsyncIteration:
-                raise
-            except Exception as error:
-                raise own_error(error, self._source, library, self._request) from error
-
-        async def aclose(self) -> None:
-            if self._pieces is None:
-                await self._source.aclose()
+    sync_body, async_body = body_of(library), async_body_of(library)
 
     class Upstream:
         """The inner transport's response as the runners see it."""
@@ -321,16 +250,16 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
             reply = call.missed(error)
             if reply is None:
                 raise
-            return from_miss(reply, call.last, SyncBody)
+            return from_miss(reply, call.last, sync_body)
         if isinstance(outcome, Replay):
             last = call.hit(outcome)
-            return from_entry(outcome.entry, last, SyncBody, request)
+            return from_entry(outcome.entry, last, sync_body, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)
             return inner.handle_request(request)
         last = call.done("joined" if outcome.follows else "miss", outcome.reason)
         mine = None if outcome.follows else fetched[0]
-        return from_reader(outcome, last, SyncBody, request, mine)
+        return from_reader(outcome, last, sync_body, request, mine)
 
     async def aserve(face: Face, inner: Any, request: Any) -> Any:
         """As `serve`, on an event loop."""
@@ -352,15 +281,15 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
             reply = call.missed(error)
             if reply is None:
                 raise
-            return from_miss(reply, call.last, AsyncBody)
+            return from_miss(reply, call.last, async_body)
         if isinstance(outcome, Replay):
             last = call.hit(outcome)
-            return from_entry(outcome.entry, last, AsyncBody, request)
+            return from_entry(outcome.entry, last, async_body, request)
         if isinstance(outcome, Pass):
             call.done("bypass", outcome.reason)
             return await inner.handle_async_request(request)
         last = call.done("joined" if outcome.follows else "miss", outcome.reason)
         mine = None if outcome.follows else fetched[0]
-        return from_reader(outcome, last, AsyncBody, request, mine)
+        return from_reader(outcome, last, async_body, request, mine)
 
     return Bound(library, serve, aserve)

@@ -1,12 +1,32 @@
-"""Bodies for the responses under SDK streams, for httpx and for httpx2. They know no SDK and store nothing."""
+"""Bodies of responses of httpx and httpx2 that somebody else reads or has read. They know no SDK and store nothing."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from typing import Any, cast
 
-from llm_cache.clients.transport import own_error
+
+def own_error(error: Exception, source: Any, library: Any, request: Any) -> Exception:
+    """The error in the words of the caller's own library; the leader's is its own already.
+
+    A fetch may be led by a client of the other library; and one exception object must not be
+    raised in several threads, where each would write its traceback into it.
+    """
+    if isinstance(error, TimeoutError):
+        return library.ReadTimeout(str(error), request=request)  # type: ignore[no-any-return]
+    if isinstance(error, ConnectionError):
+        return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
+    if not source.follows:
+        return error
+    if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "urllib3"}:
+        kind = getattr(library, type(error).__name__, library.ReadError)
+        try:
+            return kind(str(error), request=request)  # type: ignore[no-any-return]
+        except TypeError:
+            return library.ReadError(str(error), request=request)  # type: ignore[no-any-return]
+    return copy.copy(error)
 
 
 def _beneath(body: Any, name: str) -> Any:
@@ -18,10 +38,13 @@ def _beneath(body: Any, name: str) -> Any:
 
 @cache
 def body_of(library: Any) -> Any:
-    """The body of a replayed or shared stream. To iterate again continues, it never begins anew."""
+    """The body of a replayed or relayed reply. To iterate again continues, it never begins anew.
+
+    Its arguments are what the bytes come from, the request, and the body in whose place it stands, if there is one.
+    """
 
     class Body(library.SyncByteStream):  # type: ignore[misc]
-        def __init__(self, source: Any, request: Any, replaced: Any) -> None:
+        def __init__(self, source: Any, request: Any, replaced: Any = None) -> None:
             self._source = source
             self._pieces = iter(source)
             self._request = request
@@ -55,7 +78,7 @@ def async_body_of(library: Any) -> Any:
     """As `body_of`, for an event loop."""
 
     class AsyncBody(library.AsyncByteStream):  # type: ignore[misc]
-        def __init__(self, source: Any, request: Any, replaced: Any) -> None:
+        def __init__(self, source: Any, request: Any, replaced: Any = None) -> None:
             self._source = source
             self._pieces = iter(source) if isinstance(source, list) else None
             self._request = request

@@ -7,10 +7,12 @@ import inspect
 import re
 import textwrap
 from importlib import import_module
-from types import FunctionType, ModuleType
+from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 MODULES = ("llm_cache", "llm_cache.httpx", "llm_cache.proxy", "llm_cache.testing")
+LIST = Path(__file__).resolve().parent.parent / "docs" / "reference" / "public-api.md"
 _WIDTH = 100
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Returns|Yields|Example):\n((?:[ ]+.*\n|\n)+)", re.MULTILINE)
 _ITEM = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?: ", re.MULTILINE)
@@ -25,12 +27,14 @@ def api() -> str:
         "[a page of their own](errors.md), and so has [what `cached_call` counts and gives back](cached-call.md).",
         "",
     ]
+    # As the list has them: what one begins with comes first.
+    order = re.findall(r"^- `(\w+)`", LIST.read_text(encoding="utf-8"), re.MULTILINE)
     for name in MODULES:
         module = import_module(name)
         lines += [f"## {name}", ""]
         if name == "llm_cache.httpx":
             lines += ["`llm_cache.httpx2` has the same names, for httpx2.", ""]
-        for public in module.__all__:
+        for public in sorted(module.__all__, key=order.index):
             found = getattr(module, public)
             if isinstance(found, type) and issubclass(found, Exception):
                 continue
@@ -44,7 +48,7 @@ def _entry(name: str, found: Any) -> list[str]:
         lines += [*_text(found), "", *(f"- `{each.value}`" for each in found), ""]
         return lines
     lines += [*_signature(name, found), "", *_text(found), ""]
-    if isinstance(found, type) and getattr(found, "__test__", True) is not False:
+    if isinstance(found, type):
         for member, value in _members(found):
             if isinstance(value, property):
                 lines += [f"`{name}.{member}`", f": {(inspect.getdoc(value) or '').splitlines()[0]}", ""]
@@ -115,8 +119,3 @@ def _text(found: Any) -> list[str]:
 
 def _fenced(match: re.Match[str]) -> str:
     return f"\n\n```text\n{textwrap.dedent(match[1]).rstrip()}\n```\n"
-
-
-def modules() -> list[ModuleType]:
-    """The modules that the page is about."""
-    return [import_module(name) for name in MODULES]

@@ -11,6 +11,9 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from llm_cache import Stats, last_call
+from llm_cache.clients.options import LastCall
+
 MODULES = ("llm_cache", "llm_cache.httpx", "llm_cache.proxy", "llm_cache.testing")
 LIST = Path(__file__).resolve().parent.parent / "docs" / "reference" / "public-api.md"
 _WIDTH = 100
@@ -48,6 +51,10 @@ def _entry(name: str, found: Any) -> list[str]:
         lines += [*_text(found), "", *(f"- `{each.value}`" for each in found), ""]
         return lines
     lines += [*_signature(name, found), "", *_text(found), ""]
+    if found is last_call:
+        figures = [(name, value) for name, value in _members(LastCall) if isinstance(value, property)]
+        lines += ["It has:", "", *_text(LastCall)]
+        lines += [*(f"- `{name}`: {(inspect.getdoc(value) or '').splitlines()[0]}" for name, value in figures), ""]
     if isinstance(found, type):
         for member, value in _members(found):
             if isinstance(value, property):
@@ -61,10 +68,12 @@ def _members(found: type) -> list[tuple[str, Any]]:
     """A class's own public methods and properties, in the order in which they are written, that say what they are."""
     if found.__name__ == "StoreContract":
         return [("make_store", found.make_store)]  # type: ignore[attr-defined]
+    made = {"of"} if found is Stats else set()  # by the ledger alone, of what only it knows
     members = []
     for name, value in vars(found).items():
         plain = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
-        if not name.startswith("_") and isinstance(plain, (FunctionType, property)) and inspect.getdoc(plain):
+        ours = name.startswith("_") or name in made
+        if not ours and isinstance(plain, (FunctionType, property)) and inspect.getdoc(plain):
             members.append((name, plain))
     return members
 
@@ -74,13 +83,12 @@ def _signature(name: str, found: Any) -> list[str]:
         signature = inspect.signature(found)
     except ValueError:
         return [f"```python\n{name}(…)\n```"]
-    parameters = [each for each in signature.parameters.values() if each.name not in {"self", "cls"}]
+    parameters = [_short(each) for each in signature.parameters.values() if each.name not in {"self", "cls"}]
     signature = signature.replace(parameters=parameters)
     if isinstance(found, type):
         signature = signature.replace(return_annotation=inspect.Signature.empty)
     # Annotations are text already (`from __future__ import annotations`), which would be shown quoted.
     text = name + re.sub(r": '([^']*)'", r": \1", re.sub(r"-> '([^']*)'", r"-> \1", str(signature)))
-    text = re.sub(r"<[\w. ]+ at 0x[0-9a-f]+>", "…", text)  # a default that is nothing but itself
     if inspect.iscoroutinefunction(found):
         text = f"await {text}"
     if len(text) > _WIDTH:
@@ -88,6 +96,19 @@ def _signature(name: str, found: Any) -> list[str]:
         rows = [f"    {row}," for row in _split(inside)]
         text = "\n".join([f"{text.split('(', 1)[0]}(", *rows, f"){after}"])
     return ["```text", text, "```"]
+
+
+class _Something:
+    """A default whose value says nothing to a reader."""
+
+    def __repr__(self) -> str:
+        return "…"
+
+
+def _short(parameter: inspect.Parameter) -> inspect.Parameter:
+    shown = repr(parameter.default)
+    odd = len(shown) > _WIDTH or shown.startswith("<")
+    return parameter.replace(default=_Something()) if odd and parameter.default is not parameter.empty else parameter
 
 
 def _split(parameters: str) -> list[str]:

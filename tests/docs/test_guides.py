@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDES = ("add-a-provider", "add-a-store")
+GUIDES = ("add-a-vendor", "add-a-provider", "add-a-store")
 BLOCK = re.compile(r"^```(python|diff)\n# (\S+\.py)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -67,7 +67,9 @@ def test_a_provider_is_a_file_of_less_than_120_lines_and_a_store_one_of_less_tha
     assert len([line for line in contract.splitlines() if line.strip()]) == 3
 
 
-@pytest.mark.parametrize(("guide", "added"), [("add-a-provider", [1, 1, 1, 1, 1]), ("add-a-store", [1])])
+@pytest.mark.parametrize(
+    ("guide", "added"), [("add-a-vendor", [1]), ("add-a-provider", [1, 1, 1]), ("add-a-store", [1])]
+)
 def test_nothing_else_is_changed_but_a_line_here_and_there(guide, added):
     changes = [text for kind, _, text in blocks(guide) if kind == "diff"]
     assert [len(re.findall(r"^\+", text, re.MULTILINE)) for text in changes] == added
@@ -148,7 +150,7 @@ def test_a_compatible_vendor_is_a_line(run):
 def test_a_server_of_ones_own_is_a_line_of_configuration(tmp_path):
     from llm_cache.config import load
 
-    page = (ROOT / "docs" / "how-to" / "add-a-provider.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "add-a-vendor.md").read_text(encoding="utf-8")
     (tmp_path / "config.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.DOTALL)[1])
     settings = load({}, {"LLMCACHE_CONFIG": str(tmp_path / "config.toml")})
     assert dict(settings.upstreams) == {"acme": "https://llm.acme.example/v1"}

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DOCS = ROOT / "docs"
 ELSEWHERE = {
     "add-a-provider": "its code belongs into files: test_guides.py puts it there",
-    "add-a-store": "as the other",
+    "add-a-store": "as the others",
+    "add-a-vendor": "as the others",
     "change-over": "needs what one changes from: tests/sdk/test_change_over.py",
 }
 PAGES = sorted([DOCS / "tutorial.md", *(page for page in (DOCS / "how-to").glob("*.md") if page.stem not in ELSEWHERE)])

@@ -7,8 +7,6 @@ from genai_prices import data
 
 from llm_cache.providers.compatible import BY_NAME, VENDORS, price_name, vendor_by_key, vendor_of
 
-UNPRICED = {"ollama", "vllm", "huggingface"}  # free, or priced by whoever stands behind
-
 
 def test_names_bases_and_keys_are_claimed_once():
     assert len({vendor.name for vendor in VENDORS}) == len(VENDORS)
@@ -20,7 +18,9 @@ def test_names_bases_and_keys_are_claimed_once():
 
 def test_prices_are_looked_up_under_names_that_exist():
     known = {provider.id for provider in data.providers}
-    assert {vendor.prices for name, vendor in BY_NAME.items() if name not in UNPRICED} <= known
+    # Those that have none are free, or priced by whoever stands behind.
+    assert {vendor.prices for vendor in BY_NAME.values() if vendor.prices} <= known
+    assert price_name("ollama") == ""
     assert price_name("xai") == "x-ai"
     assert price_name("acme") == "acme"
 

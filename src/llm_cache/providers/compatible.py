@@ -17,14 +17,14 @@ class Vendor(NamedTuple):
         name: for people, and for `/<name>/…` at the proxy.
         bases: its own addresses. The first is the proxy's upstream; the others are where it speaks
             other formats. What is in the key for them is `own.py`'s business.
-        prices: its id in genai-prices.
+        prices: its id in genai-prices; "" where they have no prices for it.
         hosts: further `host` or `host:port` patterns that are this vendor's, for its name only.
         keys: how its API keys begin, where that tells it from every other vendor.
     """
 
     name: str
     bases: tuple[str, ...]
-    prices: str
+    prices: str = ""
     hosts: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
 
@@ -59,16 +59,15 @@ VENDORS = (
     Vendor("fireworks", ("https://api.fireworks.ai/inference/v1",), "fireworks"),
     Vendor("perplexity", ("https://api.perplexity.ai",), "perplexity", keys=("pplx-",)),
     Vendor("cerebras", ("https://api.cerebras.ai/v1",), "cerebras"),
-    Vendor("huggingface", ("https://router.huggingface.co/v1",), "huggingface", ("*.huggingface.co",)),
+    Vendor("huggingface", ("https://router.huggingface.co/v1",), hosts=("*.huggingface.co",)),
     Vendor("voyage", ("https://api.voyageai.com/v1",), "voyageai"),
     Vendor("zai", ("https://api.z.ai/api/paas/v4",), "zai", ("open.bigmodel.cn",)),
     Vendor(
         "ollama",
         ("http://localhost:11434",),
-        "ollama",
-        ("localhost:11434", "127.0.0.1:11434", "ollama.com"),
+        hosts=("localhost:11434", "127.0.0.1:11434", "ollama.com"),
     ),
-    Vendor("vllm", ("http://localhost:8000/v1",), "vllm"),
+    Vendor("vllm", ("http://localhost:8000/v1",)),
     Vendor(
         "azure",
         (),
@@ -112,6 +111,6 @@ def vendor_by_key(key: str) -> str | None:
 
 
 def price_name(provider: str) -> str:
-    """What genai-prices calls this provider; a name of the user's own is passed on as it is."""
+    """What genai-prices calls this provider, "" where it has no prices for it; a name of the user's own stays."""
     vendor = BY_NAME.get(provider)
     return vendor.prices if vendor is not None else provider

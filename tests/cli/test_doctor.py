@@ -125,6 +125,15 @@ def test_a_secret_in_a_file_that_others_can_read_is_a_warning(run, home):
     assert ("configuration", "warning") not in checks(run)[1]
 
 
+def test_a_store_that_was_encrypted_and_holds_nothing_is_no_reason_to_warn(run, file):
+    with LLMCache(enable_encryption=True, encryption_key="one") as cache:
+        call(cache, "a")
+        cache.purge(everything=True)
+    found = {check["name"]: check for check in json.loads(run("doctor", "--json").out)["checks"]}
+    assert found["encryption"]["status"] == "ok"
+    assert "nothing is left" in found["encryption"]["message"]
+
+
 def test_prices_that_match_nothing_and_calls_without_a_price(run, file, home):
     folder = home / ".config" / "llm-cache"
     folder.mkdir(parents=True)
@@ -138,7 +147,7 @@ def test_prices_that_match_nothing_and_calls_without_a_price(run, file, home):
     warnings = [check["message"] for check in found if check["status"] == "warning"]
     assert len(warnings) == 2
     assert "acme.bi " in warnings[0]
-    assert "1 calls" in warnings[1]
+    assert "1 call " in warnings[1]
     assert "small" in warnings[1]
 
 
@@ -191,8 +200,7 @@ def test_the_template_names_every_setting_there_is_with_its_default(tmp_path):
     environ = {"HOME": str(tmp_path), "LLMCACHE_CONFIG": str(file)}
     settings, defaults = load(environ=environ), load(environ={"HOME": str(tmp_path)})
     given = {key for key in KEYS if settings.origin(key) != "default"}
-    later = {key for key, about in KEYS.items() if about.later} | {"encryption_key"}
-    assert given == set(KEYS) - later
+    assert given == set(KEYS) - {"encryption_key"}
     examples = {"upstreams", "pricing_table", "log_file", "log_level", "database_url"}
     assert [key for key in given - examples if getattr(settings, key) != getattr(defaults, key)] == []
 

@@ -137,4 +137,4 @@ def test_doctor_says_whether_the_key_fits_and_what_is_still_plain(place: Path) -
     assert "does not open" in found[0][1]
     status, found = doctor(place)
     assert (status, found[0][0]) == (0, "warning")
-    assert found[0][1].startswith("1 entries are encrypted")
+    assert found[0][1].startswith("1 entry is encrypted")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 
 import click
@@ -67,19 +66,17 @@ TEXTS = sorted([ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.m
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
 def test_every_command_line_is_one_that_is_understood(page):
     blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if "llm-cache " in line]
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        words = words[next(at for at, word in enumerate(words) if word.endswith("llm-cache")) + 1 :]
+    # A call ends with its line, or where the shell takes over: a pipe, a redirection, a comment, another program.
+    calls = re.findall(r"\bllm-cache ([a-z-][^\n|>#;&]*)", "\n".join(blocks).replace("\\\n", " "))
+    for call in calls:
+        words = call.partition(" -- ")[0].split()
         found, *words = [command.get_command(None, words[0]), *words[1:]]
-        assert found is not None, line
+        assert found is not None, call
         while isinstance(found, click.Group):
             found, *words = [found.commands[words[0]], *words[1:]]
         known = {spelling for option in found.params for spelling in option.opts}
-        if "--" in words:
-            words = words[: words.index("--")]
-        asked = {word.partition("=")[0] for word in words if word.startswith("--")}
-        assert asked <= known, line
+        asked = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
+        assert asked <= known, call
 
 
 def test_every_page_is_of_a_known_kind():

@@ -167,8 +167,12 @@ def encryption(cache: LLMCache) -> Iterator[Finding]:
         if ring is None:
             yield Finding("encryption", "ok", "it is off")
             return
-        hidden = f"{entries - plain:,} entries are encrypted, and encryption is off here: they count as misses"
-        yield Finding("encryption", "warning", hidden)
+        hidden = entries - plain
+        if not hidden:
+            yield Finding("encryption", "ok", "it is off here, and of what was encrypted nothing is left")
+            return
+        which = "1 entry is encrypted" if hidden == 1 else f"{hidden:,} entries are encrypted"
+        yield Finding("encryption", "warning", f"{which}, and encryption is off here: that counts as a miss")
         return
     if sealing.useless:
         yield Finding("encryption", "failure", "the keys of the store cannot be read")
@@ -210,6 +214,7 @@ def pricing(settings: Settings, stats: Stats | None) -> Iterator[Finding]:
     if unpriced:
         names = sorted({line.model or line.provider for line in stats.lines if line.unpriced_spent})
         some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        yield Finding("pricing", "warning", f"the price of {unpriced:,} calls is not known ({some})")
+        calls = "1 call" if unpriced == 1 else f"{unpriced:,} calls"
+        yield Finding("pricing", "warning", f"the price of {calls} is not known ({some})")
     if not idle and not unpriced:
         yield Finding("pricing", "ok", f"{len(rows)} rows of your own; every call has a price")

@@ -65,15 +65,16 @@ def _entry(name: str, found: Any) -> list[str]:
 
 
 def _members(found: type) -> list[tuple[str, Any]]:
-    """A class's own public methods and properties, in the order in which they are written, that say what they are."""
+    """A class's public methods and properties that say what they are, as they are written; those of its bases last."""
     if found.__name__ == "StoreContract":
         return [("make_store", found.make_store)]  # type: ignore[attr-defined]
     made = {"of"} if found is Stats else set()  # by the ledger alone, of what only it knows
-    members = []
-    for name, value in vars(found).items():
+    members: list[tuple[str, Any]] = []
+    ours = [each for each in found.__mro__ if each.__module__.startswith("llm_cache.")]
+    for name, value in ((name, value) for each in ours for name, value in vars(each).items()):
         plain = value.__func__ if isinstance(value, (classmethod, staticmethod)) else value
-        ours = name.startswith("_") or name in made
-        if not ours and isinstance(plain, (FunctionType, property)) and inspect.getdoc(plain):
+        hidden = name.startswith("_") or name in made or name in dict(members)
+        if not hidden and isinstance(plain, (FunctionType, property)) and inspect.getdoc(plain):
             members.append((name, plain))
     return members
 

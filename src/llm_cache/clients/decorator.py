@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from llm_cache.clients import answering
 from llm_cache.clients.calls import Recipe
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _OF_FUNCTIONS = frozenset({"__builtins__", "__closure__", "__globals__", "__type_params__"})
 """What else people look for in a function."""
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
 
 
@@ -98,14 +99,18 @@ class CachedFunction(Generic[P, R]):
     def __get__(self, instance: None, owner: type | None = None) -> CachedFunction[P, R]: ...
 
     @overload
-    def __get__(self, instance: object, owner: type | None = None) -> BoundFunction[R]: ...
+    def __get__(
+        self: Callable[Concatenate[Any, Q], R], instance: object, owner: type | None = None
+    ) -> BoundFunction[Q, R]: ...
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
+        # It takes one argument more than what is bound, which cannot be said of `self` once for all overloads.
+        function: CachedFunction[Any, Any] = self
         if self._kind is classmethod:
-            return BoundFunction(self, owner if owner is not None else type(instance))
+            return BoundFunction(function, owner if owner is not None else type(instance))
         if instance is None or self._kind is staticmethod or not self._binds:
             return self
-        return BoundFunction(self, instance)
+        return BoundFunction(function, instance)
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -125,30 +130,30 @@ class CachedFunction(Generic[P, R]):
         return f"<cached {self._given!r}>"
 
 
-class BoundFunction(Generic[R]):
+class BoundFunction(Generic[P, R]):
     """A cached function bound to the object or class that it is called on."""
 
-    def __init__(self, function: CachedFunction[..., R], instance: object) -> None:
+    def __init__(self, function: CachedFunction[Concatenate[Any, P], R], instance: object) -> None:
         self.__func__ = function
         self.__self__ = instance
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
 
-    def __call__(self, *args: Any, **kwargs: Any) -> R:
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self.__func__(self.__self__, *args, **kwargs)
 
-    def cache_key(self, *args: Any, **kwargs: Any) -> str:
+    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> str:
         """As `CachedFunction.cache_key`."""
         return self.__func__.cache_key(self.__self__, *args, **kwargs)
 
-    def invalidate(self, *args: Any, **kwargs: Any) -> bool:
+    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """As `CachedFunction.invalidate`."""
         return self.__func__.invalidate(self.__self__, *args, **kwargs)
 
     @property
-    def uncached(self) -> Callable[..., R]:
+    def uncached(self) -> Callable[P, R]:
         """The method itself, bound."""
-        return cast("Callable[..., R]", MethodType(self.__func__.uncached, self.__self__))
+        return cast("Callable[P, R]", MethodType(self.__func__.uncached, self.__self__))
 
     @property
     def __signature__(self) -> inspect.Signature:

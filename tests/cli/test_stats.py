@@ -116,6 +116,19 @@ def test_charts_on_a_terminal_that_fit_it(months):
     assert "Hits a day" not in on_a_terminal("stats", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
 
 
+@pytest.mark.parametrize("columns", [60, 80, 110, 200])
+def test_an_entry_is_a_line_of_the_list_whatever_the_terminal(filled, columns):
+    out = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal("list", columns=columns))
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= columns
+    rows = [line for line in lines if re.match(r"[0-9a-f]{12} ", line)]
+    assert len(rows) == 3
+    assert all(re.search(r"20\d\d-\d\d-\d\d \d\d:\d\dZ", row) and "$0.0" in row for row in rows)
+    assert len(lines) == 5
+    assert ("endpoint" in lines[0]) == (columns == 200)
+    assert ("provider" in lines[0]) == (columns > 60)
+
+
 def test_nothing_is_a_table_of_nothing(run):
     assert run("stats", "--by", "day").out.count("\n") == 1
     assert by(run, "model") == []

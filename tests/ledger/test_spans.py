@@ -104,10 +104,51 @@ def test_nobody_imports_it_for_a_program_that_has_not():
         ("/v1/embeddings", "embeddings"),
         ("/v1beta/models/gemini:generateContent", "generate_content"),
         ("/model/m/converse-stream", "chat"),
+        ("/v1beta/models/gemini:streamGenerateContent", "generate_content"),
+        ("/v1beta/models/gemini:batchEmbedContents", "embeddings"),
+        ("/v1beta/models/gemini:countTokens", "countTokens"),
         ("/v1/messages", "chat"),
+        ("/v1/messages/count_tokens", "count_tokens"),
         ("/v1/rerank", "rerank"),
         ("", "call"),
     ],
 )
 def test_operations_have_the_names_of_the_conventions(endpoint, operation):
     assert operation_of(endpoint) == operation
+
+
+def test_names_and_providers_are_those_of_the_published_conventions(finished):
+    names = pytest.importorskip("opentelemetry.semconv._incubating.attributes.gen_ai_attributes")
+    from llm_cache.ledger.spans import _PROVIDERS
+
+    known = {value for name, value in vars(names).items() if name.startswith("GEN_AI_")}
+    providers = {each.value for each in names.GenAiProviderNameValues}
+    operations = {each.value for each in names.GenAiOperationNameValues}
+    assert set(_PROVIDERS.values()) <= providers
+    assert {"openai", "anthropic", "cohere", "groq", "deepseek", "perplexity"} <= providers
+    assert {
+        operation_of(f"/v1/{each}") for each in ("chat", "completions", "embeddings", "x:generateContent")
+    } <= operations
+    cache, _, spans = finished
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    cache.get_or_set("key", lambda: {**REPLY, "usage": usage}, **CHAT)
+    told = {name: value for name, value in spans()[0].attributes.items() if name.startswith("gen_ai.")}
+    assert set(told) <= known
+    assert told["gen_ai.usage.cache_read.input_tokens"] == 4
+    assert told["gen_ai.usage.cache_creation.input_tokens"] == 1
+    assert told["gen_ai.usage.reasoning.output_tokens"] == 3
+
+
+def test_an_answer_of_an_error_is_an_error(finished):
+    from llm_cache.core.events import About, Dropped
+
+    cache, _, spans = finished
+    for reason in ("status_429", "error", "cut_off"):
+        cache.engine.ledger(Dropped(About("openai", "gpt-4o", "/v1/chat/completions"), reason))
+    assert [span.attributes.get("error.type") for span in spans()] == ["429", "error", None]
+    assert [span.status.status_code.name for span in spans()] == ["ERROR", "ERROR", "UNSET"]

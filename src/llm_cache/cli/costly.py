@@ -54,7 +54,7 @@ def show(found: Sequence[Costly], reasons: Mapping[str, int], limit: int) -> Non
             ", ".join(one.fields),
             ", ".join(one.paths),
             f"{one.misses:,}",
-            output.dollars(one.cost_usd) + ("+?" if one.unpriced else ""),
+            output.amount(one.cost_usd) + ("+?" if one.unpriced else ""),
             one.key[:12],
         )
         for one in found[:limit]

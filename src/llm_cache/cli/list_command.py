@@ -14,7 +14,7 @@ from llm_cache.cli.opening import existing_cache, fields, settle
 if TYPE_CHECKING:
     from llm_cache.core.model import Entry
 
-_SHORT = 16
+_SHORT = 12
 """Digits of a key on a terminal, where 64 leave no room for anything else; elsewhere all of them."""
 
 
@@ -47,7 +47,9 @@ def _print_json(entries: Iterable[Entry]) -> None:
 
 
 def _print_table(entries: Iterable[Entry]) -> None:
-    digits = _SHORT if sys.stdout.isatty() else 64
+    terminal = sys.stdout.isatty()
+    digits = _SHORT if terminal else 64
+    created = output.brief if terminal else output.moment
     rows = [
         (
             entry.key[:digits],
@@ -55,13 +57,14 @@ def _print_table(entries: Iterable[Entry]) -> None:
             entry.model,
             entry.endpoint,
             entry.namespace,
-            output.moment(entry.created_at),
+            created(entry.created_at),
             f"{entry.hits:,}",
             f"{entry.size_bytes:,}",
-            output.dollars(entry.cost_usd),
+            output.amount(entry.cost_usd),
         )
         for entry in entries
     ]
     if rows:
         columns = ("key", "provider", "model", "endpoint", "namespace", "created", "hits", "bytes", "cost")
-        output.table(columns, rows, right=("hits", "bytes", "cost"))
+        least = ("endpoint", "bytes", "namespace", "provider", "hits")
+        output.table(columns, rows, right=("hits", "bytes", "cost"), least=least)

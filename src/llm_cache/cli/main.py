@@ -114,7 +114,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         return _fail(str(error), WRONG)
     except LLMCacheError as error:
-        return _fail(str(error), FAILED)
+        more = "; llm-cache doctor says what can be done" if getattr(error, "damaged", False) else ""
+        return _fail(f"{error}{more}", FAILED)
     except OSError as error:
         _abandon(sys.stdout)
         named = f"{error.filename}: " if error.filename else ""

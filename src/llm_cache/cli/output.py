@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
@@ -15,6 +16,9 @@ _JOINERS = "\u200c\u200d"
 
 _WIDEST = 200
 """Characters of a table's cell."""
+_GAP = "  "
+_NAME = 28
+"""Characters of a name that a column has room for before others are left out."""
 
 
 def safe(text: str, keep: str = "") -> str:
@@ -87,27 +91,58 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print a table: with lines and as wide as the terminal on one, else columns of plain text.
+def brief(at: float | None) -> str:
+    """A time in UTC to the minute, for a terminal."""
+    return moment(at) if at is None else moment(at)[:16].replace("T", " ") + "Z"
+
+
+def amount(usd: Decimal | None) -> str:
+    """Money for a column: rounded on a terminal, where a dozen digits are in the way, and exact anywhere else."""
+    if usd is None or not usd or not sys.stdout.isatty():
+        return dollars(usd)
+    if abs(usd) < Decimal("0.0001"):
+        return f"${usd:.1g}" if "e" not in f"{usd:.1g}" else "<$0.0001"
+    return f"${usd:,.2f}" if abs(usd) >= 1 else f"${usd:.4f}"
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = (), least: Sequence[str] = ()
+) -> None:
+    """Print a table: with lines and no wider than the terminal on one, else columns of plain text.
 
     Args:
         columns: the headings.
         rows: cells; they are made safe here.
         right: headings of the columns that are flush right.
+        least: headings of the columns that are left out, in this order, where the terminal is too narrow for all.
     """
-    if sys.stdout.isatty():
-        _rich_table(columns, rows, right)
-        return
     cells = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max(len(line[index]) for line in [list(columns), *cells]) for index in range(len(columns))]
+    kept = list(range(len(columns)))
+    widths = [max(len(line[index]) for line in [list(columns), *cells]) for index in kept]
+    if sys.stdout.isatty():
+        room = shutil.get_terminal_size().columns
+        # A long name is folded; a short one is not worth folding for the sake of another column.
+        needed = [
+            width if _whole(name, right) else min(width, _NAME) for name, width in zip(columns, widths, strict=True)
+        ]
+        for name in least:
+            if sum(needed[index] + len(_GAP) for index in kept) - len(_GAP) > room and name in columns:
+                kept.remove(columns.index(name))
+        _rich_table([columns[index] for index in kept], [[row[index] for index in kept] for row in cells], right)
+        return
     justify: list[Callable[[str, int], str]] = [str.rjust if name in right else str.ljust for name in columns]
     for line in ([name.upper() for name in columns], *cells):
-        click.echo("  ".join(how(cell, width) for how, cell, width in zip(justify, line, widths, strict=True)).rstrip())
+        click.echo(_GAP.join(how(cell, width) for how, cell, width in zip(justify, line, widths, strict=True)).rstrip())
 
 
 def _cell(text: str) -> str:
     """Text as one cell: a name may be a megabyte, and a line of that is of use to nobody."""
     return safe(text if len(text) <= _WIDEST else f"{text[:_WIDEST]}…")
+
+
+def _whole(column: str, right: Sequence[str]) -> bool:
+    """Whether its cells stay on one line: a number or a time in two lines is none."""
+    return column in right or column in {"key", "created", "day", "the latest"}
 
 
 def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str]) -> None:
@@ -116,11 +151,12 @@ def _rich_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Se
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        whole = _whole(name, right)
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
-        made.add_row(*(Text(_cell(cell)) for cell in row))
+        made.add_row(*map(Text, row))
     Console(highlight=False).print(made)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from datetime import date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -161,14 +160,10 @@ def _print_lines(lines: Sequence[Line], names: tuple[str, ...]) -> None:
             cells[""] = charts.bar(line.calls, most, _BAR)
         rows.append(cells | _cells(line))
     columns = [*names, *_NUMBERS, *(("",) if drawn else ())]
-    if drawn:
-        # What is wider than the terminal is folded, and numbers in two lines are none: the least of them go.
-        width = shutil.get_terminal_size().columns
-        for least in ("", "time saved", "tokens saved", "bypasses", "hit rate", "misses"):
-            widths = [max(len(name), *(len(row[name]) for row in rows)) if rows else len(name) for name in columns]
-            if sum(widths) + 2 * len(widths) > width and least in columns:
-                columns.remove(least)
-    output.table(columns, [[row[name] for name in columns] for row in rows], right=_NUMBERS)
+    least = ("", "time saved", "tokens saved", "bypasses", "hit rate", "misses")
+    output.table(columns, [[row[name] for name in columns] for row in rows], right=_NUMBERS, least=least)
+    if any(line.unpriced_spent or line.unpriced_saved for line in lines):
+        click.echo("+? stands for calls of unknown price, which are not in the sum.", err=True)
 
 
 def _cells(line: Line) -> dict[str, str]:
@@ -200,4 +195,4 @@ def _print_more(stats: Stats) -> None:
 
 
 def _money(usd: Decimal, unpriced: int) -> str:
-    return output.dollars(usd) + ("+?" if unpriced else "")
+    return output.amount(usd) + ("+?" if unpriced else "")

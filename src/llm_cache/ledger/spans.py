@@ -31,8 +31,7 @@ _PROVIDERS = {
 """What the conventions call a provider that has another name here."""
 _OPERATIONS = (
     ("embed", "embeddings"),
-    ("generateContent", "generate_content"),
-    ("streamGenerateContent", "generate_content"),
+    ("generatecontent", "generate_content"),
     ("chat", "chat"),
     ("messages", "chat"),
     ("responses", "chat"),
@@ -83,13 +82,18 @@ class Spans:
     def _tell(self, event: Event) -> None:
         now = self._clock()
         if isinstance(event, Hit):
-            self._span(event.about, "stale" if event.stale else "hit", now, now, saved=event.entry.usage)
+            entry, status = event.entry, "stale" if event.stale else "hit"
+            self._span(
+                event.about, status, now, now, saved=entry.usage, answered=entry.answered_model, stream=entry.stream
+            )
         elif isinstance(event, Joined):
             self._span(event.about, "joined", now, now, saved=event.usage)
         elif isinstance(event, Stored) and not event.again and not event.nested:
             entry = event.entry
             began = now - entry.latency_ms / 1000
-            self._span(event.about, "miss", began, now, paid=entry.usage, answered=entry.answered_model)
+            self._span(
+                event.about, "miss", began, now, paid=entry.usage, answered=entry.answered_model, stream=entry.stream
+            )
         elif isinstance(event, Dropped) and not event.nested:
             self._span(event.about, "miss", now - event.latency_ms / 1000, now, paid=event.usage, dropped=event.reason)
         elif isinstance(event, Missed) and event.reason == "offline":
@@ -105,6 +109,7 @@ class Spans:
         paid: Usage | None = None,
         saved: Usage | None = None,
         answered: str | None = None,
+        stream: bool = False,
         dropped: str | None = None,
     ) -> None:
         operation = operation_of(about.endpoint)
@@ -113,8 +118,13 @@ class Spans:
             "gen_ai.provider.name": _PROVIDERS.get(about.provider, about.provider),
             "gen_ai.request.model": about.model,
             "gen_ai.response.model": answered,
+            "gen_ai.request.stream": stream or None,
             "gen_ai.usage.input_tokens": paid.input_tokens if paid else None,
             "gen_ai.usage.output_tokens": paid.output_tokens if paid else None,
+            # Parts of these, also in the conventions.
+            "gen_ai.usage.cache_read.input_tokens": paid.cache_read_tokens if paid else None,
+            "gen_ai.usage.cache_creation.input_tokens": paid.cache_write_tokens if paid else None,
+            "gen_ai.usage.reasoning.output_tokens": paid.reasoning_tokens if paid else None,
             "llm_cache.status": status,
             "llm_cache.key": about.key,
             "llm_cache.namespace": about.namespace,
@@ -130,16 +140,30 @@ class Spans:
             attributes={name: value for name, value in attributes.items() if value not in {None, ""}},
             start_time=int(began * 1e9),
         )
-        if dropped == "offline":
-            span.set_attribute("error.type", "CacheMissError")
-            why = "nothing is stored, and the cache is offline"
+        failure = _failure(dropped)
+        if failure is not None:
+            kind, why = failure
+            span.set_attribute("error.type", kind)
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, why))
         span.end(int(ended * 1e9))
 
 
+def _failure(dropped: str | None) -> tuple[str, str] | None:
+    """What `error.type` and the status say of a call that failed; None if it did not, or nobody can tell."""
+    if dropped == "offline":
+        return "CacheMissError", "nothing is stored, and the cache is offline"
+    if dropped is not None and dropped.startswith("status_"):
+        return dropped.removeprefix("status_"), "the provider answered with an error"
+    if dropped in {"error", "failed"}:
+        return dropped, "the provider told of an error in its answer"
+    return None
+
+
 def operation_of(endpoint: str) -> str:
     """What the conventions call a call of that endpoint; its last part where they have no name for it."""
-    for part, name in _OPERATIONS:
-        if part in endpoint:
-            return name
+    last = endpoint.rpartition("/")[2].lower()
+    if not ("count" in last or "token" in last):
+        for part, name in _OPERATIONS:
+            if part in endpoint.lower():
+                return name
     return endpoint.rpartition("/")[2].rpartition(":")[2] or "call"

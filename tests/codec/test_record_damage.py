@@ -21,7 +21,7 @@ from llm_cache.errors import EntryError, FormatError, SealError
 from tests.codec.codec_samples import PLAIN, SAMPLES
 
 CODEC = Codec()
-LONG_REQUEST = replace(PLAIN, asked=Request("POST", "https://x", (), b'{"messages": "' + b"hello, " * 300 + b'"}'))
+LONG_REQUEST = replace(PLAIN, asked=Request("POST", "https://x", (), b'{"messages": "' + b"hello, " * 1000 + b'"}'))
 
 
 def both(row: Row) -> None:
@@ -199,8 +199,8 @@ def test_what_version_1_never_had_is_refused(header, error) -> None:
 
 
 def test_a_later_version_says_so() -> None:
-    with pytest.raises(FormatError, match="version 3"):
-        CODEC.decode(ROW._replace(value=b"\x8aLC\x03" + ROW.value[4:]))
+    with pytest.raises(FormatError, match="version 4"):
+        CODEC.decode(ROW._replace(value=b"\x8aLC\x04" + ROW.value[4:]))
 
 
 @pytest.mark.parametrize(

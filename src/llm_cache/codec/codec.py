@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from llm_cache.codec import envelope
+from llm_cache.codec import envelope, envelope_v3, together
 from llm_cache.core.model import Entry, Frame, Head, Request, Row, Usage
 from llm_cache.errors import FormatError, SealError, UncacheableError
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from llm_cache.codec.seal import Keys
 
 MAX_BYTES = 16 * 1024 * 1024
+_SMALL = 4096
+"""Requests of so many bytes are unpacked with the reply."""
 _FRAMING = 64 * 1024
 """Room for headers and for the cuts between chunks, beside the body's own bytes."""
 _WIDE = Context(prec=100, rounding=ROUND_HALF_EVEN, traps=[])
@@ -125,27 +127,50 @@ class Codec:
                 hits=entry.hits,
                 last_hit_at=entry.last_hit_at,
             )
-            pieces = tuple([frame.data for frame in entry.frames])
-            waits = _waits([frame.at_us for frame in entry.frames])
-            # As a `_Reply`, but of the usage what is known: names that say nothing would take more room than the rest.
-            usage = None if entry.usage is None else entry.usage.told()
-            reply = _pack((entry.head.headers, pieces, waits, usage, entry.answered_model))
-            asked = entry.asked
-            request = b"" if asked is None else _pack(_Asked(asked.method, asked.url, asked.headers, asked.body))
-            if len(reply) > self._limit:
-                raise UncacheableError(f"a reply of {len(reply)} bytes is over the limit of {self._limit}")
-            return self._written(entry, row, keys, reply, request if len(request) <= self._limit else b"")
+            return self._written(entry, row, keys)
         except _MALFORMED as error:
             raise UncacheableError(f"an entry cannot be written: {error}") from error
 
-    def _written(self, entry: Entry, row: Row, keys: Keys | None, reply: bytes, request: bytes) -> Row:
-        if keys is None:
-            return row._replace(value=envelope.wrap(_columns(row), reply, request, compress=self._compress))
-        origin = bytes.fromhex(entry.origin) if entry.origin else row.key
-        sealed = bare(row)._replace(key=keys.name(origin))
-        hidden = envelope.Hidden(origin, entry.kind, entry.stream)
-        value = envelope.seal(_columns(sealed), hidden, reply, request, keys, compress=self._compress)
-        return sealed._replace(value=value)
+    def _written(self, entry: Entry, row: Row, keys: Keys | None) -> Row:
+        asked = entry.asked
+        size = sum([len(frame.data) for frame in entry.frames])
+        if size > self._limit:
+            raise UncacheableError(f"a reply of {size} bytes is over the limit of {self._limit}")
+        request = b"" if asked is None else _pack(_Asked(asked.method, asked.url, asked.headers, asked.body))
+        hidden = None
+        if keys is not None:
+            origin = bytes.fromhex(entry.origin) if entry.origin else row.key
+            row = bare(row)._replace(key=keys.name(origin))
+            hidden = envelope.Hidden(origin, entry.kind, entry.stream)
+        if len(request) <= _SMALL:
+            value = self._together(entry, _columns(row), hidden, keys)
+        else:
+            value = self._apart(entry, _columns(row), hidden, keys, request)
+        return row._replace(value=value)
+
+    def _together(self, entry: Entry, columns: bytes, hidden: envelope.Hidden | None, keys: Keys | None) -> bytes:
+        section, beside = together.packed(entry, self._limit, compress=self._compress)
+        if keys is None or hidden is None:
+            return envelope_v3.wrap(columns, section, beside, compress=self._compress)
+        return envelope_v3.seal(columns, hidden, section, beside, keys, compress=self._compress)
+
+    def _apart(
+        self, entry: Entry, columns: bytes, hidden: envelope.Hidden | None, keys: Keys | None, request: bytes
+    ) -> bytes:
+        pieces = tuple([frame.data for frame in entry.frames])
+        waits = _waits([frame.at_us for frame in entry.frames])
+        # As a `_Reply`, but of the usage what is known: names that say nothing would take more room than the rest.
+        usage = None if entry.usage is None else entry.usage.told()
+        reply = _pack((entry.head.headers, pieces, waits, usage, entry.answered_model))
+        self._bounded(reply)
+        request = request if len(request) <= self._limit else b""
+        if keys is None or hidden is None:
+            return envelope.wrap(columns, reply, request, compress=self._compress)
+        return envelope.seal(columns, hidden, reply, request, keys, compress=self._compress)
+
+    def _bounded(self, reply: bytes) -> None:
+        if len(reply) > self._limit:
+            raise UncacheableError(f"a reply of {len(reply)} bytes is over the limit of {self._limit}")
 
     def decode(self, row: Row) -> Entry:
         """The entry of a row, without what was asked.
@@ -155,11 +180,16 @@ class Codec:
             SealError: it is encrypted, and there is no key that opens it.
         """
         try:
-            if envelope.key_id(row.value) is None:
-                reply = envelope.reply_of(_columns(row), row.value, self._limit)
-                return _entry(row, _read_first(reply) if row.value[3] == 1 else _read_reply(reply))
-            record = self._opened(row, request=False)
-            return _entry(_whole(row, record), _read_reply(record.reply), record.hidden)
+            value = row.value
+            if value[:4] == envelope_v3.MAGIC:
+                kept, letters, hidden = self._record(row)
+                reply = _FirstReply(kept.headers, kept.frames(letters, self._limit), kept.usage, kept.model)
+                return _entry(_whole(row, hidden), reply, hidden)
+            if envelope.key_id(value) is None:
+                data = envelope.reply_of(_columns(row), value, self._limit)
+                return _entry(row, _read_first(data) if value[3] == 1 else _read_reply(data))
+            record = self._opened_v2(row, request=False)
+            return _entry(_whole(row, record.hidden), _read_reply(record.reply), record.hidden)
         except _MALFORMED as error:
             raise FormatError(f"a stored record is malformed: {error}") from error
 
@@ -171,10 +201,16 @@ class Codec:
             SealError: as `decode`.
         """
         try:
-            if envelope.key_id(row.value) is None:
-                data = envelope.request_of(_columns(row), row.value, self._limit)
+            value = row.value
+            if value[:4] == envelope_v3.MAGIC:
+                record = self._record(row)[0]
+                return (
+                    Request(record.method, record.url, record.sent, record.body) if record.method is not None else None
+                )
+            if envelope.key_id(value) is None:
+                data = envelope.request_of(_columns(row), value, self._limit)
             else:
-                data = self._opened(row, request=True).request
+                data = self._opened_v2(row, request=True).request
             if not data:
                 return None
             asked = _read_asked(data)
@@ -189,22 +225,36 @@ class Codec:
             FormatError: as `decode`.
             SealError: as `decode`.
         """
-        if envelope.key_id(row.value) is None:
+        if sealed_with(row) is None:
             return row
         try:
-            return _whole(row, self._opened(row, request=True))
+            if row.value[:4] == envelope_v3.MAGIC:
+                return _whole(row, self._record(row)[2])
+            return _whole(row, self._opened_v2(row, request=True).hidden)
         except _MALFORMED as error:
             raise FormatError(f"a stored record is malformed: {error}") from error
 
-    def _opened(self, row: Row, *, request: bool) -> envelope.Record:
+    def _record(self, row: Row) -> tuple[together.Record, bytes, envelope.Hidden | None]:
+        value, hidden = row.value, None
+        if value[4:5] in {b"\0", b""}:
+            section, beside = envelope_v3.section_of(_columns(row), value, self._limit)
+        else:
+            ring = self._key_ring()
+            section, beside, hidden = envelope_v3.opened(_columns(bare(row)), value, ring, self._limit)
+        return *together.read(section, beside, self._limit), hidden
+
+    def _opened_v2(self, row: Row, *, request: bool) -> envelope.Record:
+        return envelope.opened(_columns(bare(row)), row.value, self._key_ring(), self._limit, request=request)
+
+    def _key_ring(self) -> Keys:
         if self._keys is None:
             raise SealError("a stored record is encrypted, and encryption is off")
-        return envelope.opened(_columns(bare(row)), row.value, self._keys(), self._limit, request=request)
+        return self._keys()
 
 
 def sealed_with(row: Row) -> int | None:
     """The identifier of the data key that a row is sealed with, by its own account; None if it is not sealed."""
-    return envelope.key_id(row.value)
+    return envelope_v3.key_id(row.value) if row.value[:4] == envelope_v3.MAGIC else envelope.key_id(row.value)
 
 
 def outside(row: Row) -> Entry:
@@ -220,8 +270,7 @@ def bare(row: Row) -> Row:
     return row._replace(kind="", stream=False)
 
 
-def _whole(row: Row, record: envelope.Record) -> Row:
-    hidden = record.hidden
+def _whole(row: Row, hidden: envelope.Hidden | None) -> Row:
     return row if hidden is None else row._replace(kind=hidden.kind, stream=hidden.stream)
 
 

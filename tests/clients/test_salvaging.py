@@ -30,10 +30,10 @@ def cache_of(path: Path, **more: object) -> LLMCache:
     return LLMCache(database_url=str(path), memory_mb=0, **more)
 
 
-def fill(path: Path, **more: object) -> None:
+def fill(path: Path, question: str = "question", **more: object) -> None:
     with cache_of(path, **more) as cache:
         for number in range(COUNT):
-            ask = {"messages": [{"role": "user", "content": f"question {number}"}]}
+            ask = {"messages": [{"role": "user", "content": f"{question} {number}"}]}
             cache.get_or_set(f"key {number}", lambda number=number: text(number), "openai", "m", "/v1/x", ask)
             if number == 7:
                 assert cache.get_or_set("key 7", pytest.fail, "openai", "m", "/v1/x", ask) == text(7)
@@ -181,11 +181,11 @@ def test_a_row_that_was_changed_is_left(tmp_path: Path) -> None:
 
 def test_an_answer_whose_request_is_damaged_is_kept_without_it(tmp_path: Path) -> None:
     path = tmp_path / "cache.db"
-    fill(path)
+    # Of more than 4 KB, else there is one checksum for both.
+    fill(path, "".join(map(str, range(2000))))
     store = SqliteStore(path)
     for row in store.scan():
-        if len(row.value) < 1000:
-            store.put(row._replace(value=row.value[:-1] + bytes([row.value[-1] ^ 1])))
+        store.put(row._replace(value=row.value[:-1] + bytes([row.value[-1] ^ 1])))
     store.close()
     damage(path, without_header)
     cache, file = set_aside(path)

@@ -23,6 +23,6 @@ def fill(store: SqliteStore, rows: Iterable[Row]) -> None:
                     found = channel.execute(sqlite_schema.SELECT_GROUP, names).fetchone()
                     ids[names] = found[0] if found else channel.execute(sqlite_schema.PUT_GROUP, names).lastrowid
             channel.executemany(
-                sqlite_schema.PUT_ROW,
+                sqlite_schema.ADD_ROW,
                 (sqlite_schema.values_of(row, ids[sqlite_schema.group_of(row)]) for row in batch),
             )

@@ -62,14 +62,14 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, monkeypatc
 
 
 BY_TIME = "INDEX entries_created (created_at"
-BY_KEY = "INDEX entries_key (key>"
+BY_KEY = "INDEX entries_prefix (<expr>>"
 SCANS = {
     Filter(): f"{BY_TIME}<?)",
     Filter(created_before=5.0): f"{BY_TIME}<?)",
     Filter(created_before=5.0, created_since=3.0): f"{BY_TIME}>? AND created_at<?)",
     Filter(key_prefix="a"): f"{BY_TIME}<?)",
-    Filter(key_prefix="abc"): f"{BY_KEY}? AND key<?)",
-    Filter(key_prefix="abc", created_since=5.0): f"{BY_KEY}? AND key<?)",
+    Filter(key_prefix="abc"): f"{BY_KEY}? AND <expr><?)",
+    Filter(key_prefix="abc", created_since=5.0): f"{BY_KEY}? AND <expr><?)",
     Filter(model="m", created_since=1.0): f"{BY_TIME}>? AND created_at<?)",
     Filter(model="m", namespace="n", provider="p"): f"{BY_TIME}<?)",
     Filter(provider="p", endpoint="e", live_at=3.0): f"{BY_TIME}<?)",
@@ -77,8 +77,8 @@ SCANS = {
 }
 OTHERS = {
     Filter(created_since=5.0): f"COVERING {BY_TIME}>?)",
-    Filter(key_prefix="a", model="y", created_before=5.0): f"{BY_KEY}? AND key<?)",
-    Filter(key_prefix="f"): f"{BY_KEY}?)",
+    Filter(key_prefix="a", model="y", created_before=5.0): f"{BY_KEY}? AND <expr><?)",
+    Filter(key_prefix="f"): f"{BY_KEY}? AND <expr><?)",
     Filter(model="m", expired_at=3.0): "COVERING INDEX entries_created",
     Filter(expired_at=3.0, provider="p", created_before=9.0): f"COVERING {BY_TIME}<?)",
     Filter(live_at=3.0): "COVERING INDEX entries_created",
@@ -97,7 +97,7 @@ def test_scans_walk_an_index(path: Path, where: Filter, index: str) -> None:
     whole = [
         step[3] for step in plan if "ORDER BY" in step[3] and "RIGHT PART" not in step[3] and "LAST" not in step[3]
     ]
-    assert bool(whole) == ("entries_key" in index)
+    assert bool(whole) == ("entries_prefix" in index)
     store.close()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from llm_cache import LLMCache
-from llm_cache.stores.sqlite_schema import PUT_ROW, SELECT_GROUP, group_of, values_of
+from llm_cache.stores.sqlite_schema import ADD_ROW, SELECT_GROUP, group_of, values_of
 from tests.transfer.conftest import NOON, an_entry
 
 COMMAND = str(Path(sys.executable).with_name("llm-cache"))
@@ -54,7 +54,7 @@ def fill(database):
         while batch := list(islice(rows, 10_000)):
             with store._connections.writing() as channel:
                 group = channel.execute(SELECT_GROUP, group_of(batch[0])).fetchone()[0]
-                channel.executemany(PUT_ROW, [values_of(row, group) for row in batch])
+                channel.executemany(ADD_ROW, [values_of(row, group) for row in batch])
 
 
 def numbered(number):

@@ -21,24 +21,20 @@ from llm_cache.errors import StoreError
 from llm_cache.stores import base, sqlite_salvage, sqlite_space
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
 from llm_cache.stores.registry import Opening
-from llm_cache.stores.sqlite_connections import Channel, Connections
+from llm_cache.stores.sqlite_connections import Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
 from llm_cache.stores.sqlite_index import WalIndex
 from llm_cache.stores.sqlite_leases import SqliteLeases
+from llm_cache.stores.sqlite_rows import keep_row
 from llm_cache.stores.sqlite_schema import (
     MOVE_GENERATION,
     PRICE,
-    PUT_GROUP,
-    PUT_ROW,
     SELECT_GENERATION,
-    SELECT_GROUP,
     SELECT_NAMES,
     SELECT_ROW,
     TOUCH,
-    group_of,
     names_of,
     row_of,
-    values_of,
 )
 
 PAGE = 256
@@ -50,7 +46,6 @@ _PAUSE_S = 0.002
 """Between two such transactions: SQLite's waiters poll, and one who never pauses starves them."""
 
 
-_NAMES_KEPT = 10_000
 _INSTANT_S = 0.001
 
 
@@ -107,7 +102,7 @@ class SqliteStore:
                         if group is None:
                             # Removed in between, and its group tidied away.
                             return None
-                        names = _remembered(channel, found[1], names_of(group))
+                        names = channel.remember(found[1], names_of(group))
             except sqlite3.Error as error:
                 if channel.closed:
                     continue
@@ -153,13 +148,13 @@ class SqliteStore:
     def put(self, row: Row) -> None:
         """See `Store`."""
         with self._connections.writing() as channel:
-            channel.execute(PUT_ROW, values_of(row, _group(channel, row)))
+            keep_row(channel, row)
 
     def load(self, rows: Sequence[Row]) -> None:
         """See `Loads`. One transaction."""
         with self._connections.writing() as channel:
             for row in rows:
-                channel.execute(PUT_ROW, values_of(row, _group(channel, row)))
+                keep_row(channel, row)
             hits = base.hits_of(rows)
             channel.executemany(TOUCH, [(count, at, key) for key, (count, at) in hits.items()])
 
@@ -369,22 +364,3 @@ def opened(url: str, how: Opening) -> SqliteStore:
     """The store in the file of a path or an SQLite URL; `~` is the store's business."""
     path = url.removeprefix("sqlite:///")
     return SqliteStore(path, read_timeout_ms=how.read_timeout_ms, write_timeout_ms=how.write_timeout_ms)
-
-
-def _remembered(channel: Channel, group: int, names: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The names, which the next row of the group finds; of so many groups, as each call may have one of its own."""
-    if len(channel.names) >= _NAMES_KEPT:
-        channel.names.clear()
-    channel.names[group] = names
-    return names
-
-
-def _group(channel: Channel, row: Row) -> int:
-    """The group of a row's names, made if there is none; in a transaction."""
-    names = group_of(row)
-    found = channel.execute(SELECT_GROUP, names).fetchone()
-    if found is None:
-        channel.execute(PUT_GROUP, names)
-        found = channel.execute(SELECT_GROUP, names).fetchone()
-    number: int = found[0]
-    return number

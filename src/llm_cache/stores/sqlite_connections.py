@@ -17,6 +17,8 @@ from weakref import WeakSet
 
 from llm_cache.errors import StoreBusy, StoreError
 from llm_cache.stores import forks, sqlite_files, sqlite_schema
+from llm_cache.stores.sqlite_channel import Channel
+from llm_cache.stores.sqlite_upgrade import Upgrade
 
 _log = logging.getLogger("llm_cache")
 RETRY_S = 1.0
@@ -24,56 +26,6 @@ RETRY_S = 1.0
 _RESTART_MS = 20
 _forgotten: list[Channel] = []
 """What a child inherited all the same (a fork that Python was not told of). Closing it is not safe either."""
-
-
-class Channel:
-    """A connection with the one cursor that is used on it; the lock is held during every use."""
-
-    __slots__ = (
-        "__weakref__",
-        "_connection",
-        "closed",
-        "execute",
-        "executemany",
-        "generation",
-        "identity",
-        "lock",
-        "names",
-        "version",
-    )
-
-    def __init__(self, connection: sqlite3.Connection, identity: tuple[int, int] | None) -> None:
-        cursor = connection.cursor()
-        self.identity = identity
-        """Of the file that it is connected with; another may have taken that one's name."""
-        self._connection = connection
-        self.execute = cursor.execute
-        self.executemany = cursor.executemany
-        self.lock = threading.Lock()
-        self.closed = False
-        self.version: int | None = None
-        """What SQLite counts other connections' commits by, when `generation` was read."""
-        self.generation = 0
-        self.names: dict[int, tuple[Any, ...]] = {}
-        """What rows of a group have in common. Groups do not change."""
-
-    def see(self, generation: int) -> None:
-        """Take note of the generation. Another file in place of ours has another one, and groups of its own."""
-        if generation != self.generation:
-            self.names.clear()
-        self.generation = generation
-
-    def in_transaction(self) -> bool:
-        return self._connection.in_transaction
-
-    def close(self) -> None:
-        self.closed = True
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
-
-    def __del__(self) -> None:
-        # The thread that it belonged to has ended.
-        self.close()
 
 
 class _Local(threading.local):
@@ -108,6 +60,7 @@ class Connections:
         self._failed_at = 0.0
         self._damaged: tuple[int, int] | None = None
         self._closed = False
+        self._upgrade = Upgrade(path)
         forks.tell(self)
 
     def reading(self) -> Channel:
@@ -168,6 +121,11 @@ class Connections:
                 channel.lock.release()
         except sqlite3.Error as error:
             raise self.failed(error, channel) from error
+
+    def bring_up_to_date(self) -> None:
+        """Do what an older file could do without so far."""
+        with self.alone() as channel:
+            sqlite_schema.migrate(channel.connection, str(self.path))
 
     def restart_log(self) -> None:
         """Write the log back and empty it, as soon as nobody reads from it, which may take a little."""
@@ -346,6 +304,7 @@ class Connections:
             connection.execute("PRAGMA synchronous = NORMAL")
             sqlite_schema.prepare(connection)
             if not current:
+                self._upgrade.unless_large(connection)
                 # Of a new file only; an older one learns it by being compacted.
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 sqlite_schema.migrate(connection, str(self.path))

@@ -76,16 +76,21 @@ def _joined(where: Filter, *, by_key: bool) -> tuple[str, list[object]]:
     if where.live_at is not None:
         say("(expires_at IS NULL OR expires_at > ?)", where.live_at)
     if where.key_prefix is not None:
-        first, after = _key_range(where.key_prefix)
+        first, last, after = _key_range(where.key_prefix)
         key = "key" if by_key else "+key"
+        if by_key:
+            # For the index, which has the first eight bytes only; older files have one of whole keys.
+            say("substr(key, 1, 8) >= ?", first[:8])
+            say("substr(key, 1, 8) <= ?", last[:8])
         say(f"{key} >= ?", first)
         if after is not None:
             say(f"{key} < ?", after)
     return " AND ".join(terms) or "1", parameters
 
 
-def _key_range(prefix: str) -> tuple[bytes, bytes | None]:
-    """Keys that begin with these hex digits: the first, and the first after them if there is one."""
+def _key_range(prefix: str) -> tuple[bytes, bytes, bytes | None]:
+    """Keys that begin with these hex digits: the first, the last, and the first after them if there is one."""
     bits = 4 * (64 - len(prefix))
     first, after = int(prefix, 16) << bits, (int(prefix, 16) + 1) << bits
-    return first.to_bytes(32, "big"), None if after >> 256 else after.to_bytes(32, "big")
+    last = (after - 1).to_bytes(32, "big")
+    return first.to_bytes(32, "big"), last, None if after >> 256 else after.to_bytes(32, "big")

@@ -83,6 +83,7 @@ def give_back(connections: Connections) -> bool:
 def compact(connections: Connections) -> int:
     """Write the file anew without gaps; the bytes by which it and its log have become smaller."""
     before = _on_disk(connections)
+    connections.bring_up_to_date()
     with connections.alone() as channel:
         channel.execute("DELETE FROM groups WHERE entries = 0")
         channel.execute("PRAGMA auto_vacuum = INCREMENTAL")

@@ -13,10 +13,10 @@ from types import ModuleType
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import client, decorator, edge, library, proxy, scale, streams
+from benchmarks import client, decorator, edge, library, proxy, scale, space, streams
 from benchmarks.measure import Result
 
-MODULES = (library, decorator, client, proxy, edge, streams, scale)
+MODULES = (library, decorator, client, proxy, edge, streams, space, scale)
 
 
 def _name(module: ModuleType) -> str:

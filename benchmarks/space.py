@@ -1,11 +1,13 @@
-"""How many bytes an entry takes, and what a hit pays to unpack it: `python -m benchmarks.space`. It judges nothing.
+"""How many bytes an entry takes, and what a hit pays to unpack it. `python -m benchmarks.space` prints each kind.
 
 The generated corpus says other things than the one that the dictionary was made of: its text is that of this project's
-documentation. Recorded traffic is used where there is some.
+documentation. Recorded traffic is used where there is some. Everything in the file counts: columns, indices, unused
+parts of pages, the log once it is written back.
 """
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import tempfile
 import time
@@ -15,6 +17,7 @@ from pathlib import Path
 from tools.make_dictionary import samples
 from tools.sample_text import Maker
 
+from benchmarks.measure import Result
 from llm_cache.codec.codec import Codec
 from llm_cache.core.model import Entry, Frame, Head, Request, Usage
 from llm_cache.core.recorder import kept_headers
@@ -23,6 +26,22 @@ from llm_cache.testing.traffic import load_traffic
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ROUNDS = 40
+_PLAIN_TARGET, _STREAM_TARGET = 600, 900
+_KINDS = {
+    "chat of 1 KB, with its request": (
+        _PLAIN_TARGET,
+        lambda entry: not entry.stream and 900 <= len(entry.body) <= 1100,
+    ),
+    "stream of 50 chunks": (_STREAM_TARGET, lambda entry: _is_stream(entry) and b"obfuscation" not in entry.body),
+    "stream of 50 chunks, padded with random letters": (
+        _STREAM_TARGET,
+        lambda entry: _is_stream(entry) and b"obfuscation" in entry.body,
+    ),
+}
+
+
+def _is_stream(entry: Entry) -> bool:
+    return entry.stream and 45 <= len(entry.frames) <= 55
 
 
 def _entry(number: int, url: str, sent: object, asked: bytes, kept: object, chunks: list[bytes], waits: Maker) -> Entry:
@@ -31,7 +50,7 @@ def _entry(number: int, url: str, sent: object, asked: bytes, kept: object, chun
         at += waits.number(3_000, 40_000)
         frames.append(Frame(chunk, at))
     return Entry(
-        key=f"{number:064x}",
+        key=hashlib.sha256(b"%d" % number).hexdigest(),
         kind="http",
         provider="openai",
         model="gpt-4o-mini",
@@ -49,18 +68,22 @@ def _entry(number: int, url: str, sent: object, asked: bytes, kept: object, chun
     )
 
 
-def generated(seed: int) -> Iterator[tuple[str, Entry]]:
+def generated(seed: int, rounds: int = ROUNDS) -> Iterator[tuple[str, Entry]]:
     """Kind and entry."""
     prose = " ".join(" ".join(file.read_text(encoding="utf-8").split()) for file in sorted(DOCS.rglob("*.md")))
     make = Maker(seed, prose)
-    for number, (kind, *made) in enumerate(samples(seed, ROUNDS, make)):
+    for number, (kind, *made) in enumerate(samples(seed, rounds, make)):
         yield kind, _entry(number, *made, make)
 
 
 def recorded() -> Iterator[tuple[str, Entry]]:
-    """Likewise, of recorded traffic; cut into events, since chunks were not recorded."""
+    """Likewise, of recorded traffic if there is some; cut into events, since chunks were not recorded."""
     make = Maker(1)
-    for number, exchange in enumerate(load_traffic()):
+    try:
+        exchanges = load_traffic()
+    except FileNotFoundError:
+        return
+    for number, exchange in enumerate(exchanges):
         if not exchange.ok:
             continue
         body = exchange.response
@@ -111,15 +134,43 @@ def main() -> None:
     streams = [e for _, e in found if e.stream and 45 <= len(e.frames) <= 55]
     _print("plain of 1 KB", plain, codec)
     _print("streams of 50 chunks", streams, codec)
+    for name, entries in (("plain of 1 KB", plain), ("streams of 50 chunks", streams)):
+        print(f"{name}: {_in_a_file(entries):.0f} bytes of file for each of {len(entries)}")
+
+
+def _in_a_file(entries: list[Entry]) -> float:
+    """Bytes on the disk for each entry, as a program leaves them when it ends."""
+    codec = Codec()
     with tempfile.TemporaryDirectory() as folder:
-        for name, entries in (("plain of 1 KB", plain), ("streams of 50 chunks", streams)):
-            file = Path(folder) / f"{len(entries)}-{name[:5]}.db"
-            store = open_store(str(file))
-            for entry in entries:
-                store.put(codec.encode(entry))
-            store.compact()
-            store.close()
-            print(f"{name}: {file.stat().st_size / len(entries):.0f} bytes of file for each of {len(entries)}")
+        store = open_store(f"{folder}/cache.db")
+        for entry in entries:
+            store.put(codec.encode(entry))
+        store.close()
+        return sum(file.stat().st_size for file in Path(folder).iterdir()) / len(entries)
+
+
+def _sent(entries: list[Entry]) -> float:
+    return statistics.mean(len(entry.body) + len(entry.asked.body if entry.asked else b"") for entry in entries)
+
+
+def run(*, quick: bool) -> list[Result]:
+    """What entries of the sizes that are promised take, and recorded ones as they are."""
+    found = [entry for _, entry in generated(78, 300 if quick else 3000)]
+    results = []
+    for name, (target, is_one) in _KINDS.items():
+        entries = [entry for entry in found if is_one(entry)]
+        results.append(_result(f"bytes of a {name}", entries, f"under {target}", target))
+    traffic = [entry for _, entry in recorded()]
+    if traffic:
+        results.append(_result("bytes of an entry of recorded traffic", traffic, "", None))
+    return results
+
+
+def _result(name: str, entries: list[Entry], target: str, most: float | None) -> Result:
+    ours, theirs = _in_a_file(entries), _sent(entries)
+    data = {"ours": ours, "theirs": theirs, "entries": len(entries)}
+    met = most is None or ours < most
+    return Result(name, "as sent", f"{ours:.0f}", f"{theirs:.0f}", f"{ours / theirs:.2f}x", target, met, data)
 
 
 if __name__ == "__main__":

@@ -296,7 +296,9 @@ class Connections:
         """Make the file if there is none, bring it up to date, and open it for writing."""
         sqlite_files.make(self.path)
         self._identity = sqlite_files.identity(self.path)
-        connection = sqlite_files.connect(self.path, self._read_timeout_s)
+        # One that another process is just making is worth waiting for: without its secrets nothing can be read or kept.
+        new = not sqlite_files.size(str(self.path))
+        connection = sqlite_files.connect(self.path, self._write_timeout_s if new else self._read_timeout_s)
         try:
             current = sqlite_schema.current(connection, str(self.path))
             # From here on as long as a write: many processes may begin at once with no file, and each waits for one.

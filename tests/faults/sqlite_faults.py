@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+
+from llm_cache import LLMCache
 
 Fault = Callable[[Path], AbstractContextManager[None]]
 
@@ -98,6 +101,57 @@ def permission_lost(path: Path) -> Iterator[None]:
         for file in files:
             subprocess.run(["chattr", "-i", file], capture_output=True, check=False)
             file.chmod(0o600)
+
+
+@contextmanager
+def folder_read_only(path: Path) -> Iterator[None]:
+    """Nothing can be made or removed beside the file."""
+    path.parent.chmod(0o500)
+    bound = not os.access(path.parent, os.W_OK)
+    if not bound and subprocess.run(["chattr", "+i", path.parent], capture_output=True, check=False).returncode:
+        path.parent.chmod(0o700)
+        pytest.skip("this user can write everywhere, and the file system has no immutable folders")
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", path.parent], capture_output=True, check=False)
+        path.parent.chmod(0o700)
+
+
+@contextmanager
+def may_not_grow(path: Path) -> Iterator[None]:
+    """As under a quota: no file of this process may become larger than the database and its log are now."""
+    most = min(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def _other(path: Path) -> Path:
+    """Somebody else's cache, whose answers to the same keys are others."""
+    other = path.parent / "other.db"
+    with LLMCache(database_url=str(other), memory_mb=0) as cache:
+        for number in range(3):
+            cache.get_or_set(f"strange {number}", lambda: "strange", "openai", "m", "/v1/x", {})
+    return other
+
+
+@contextmanager
+def file_replaced(path: Path) -> Iterator[None]:
+    _other(path).rename(path)
+    yield
+
+
+@contextmanager
+def copied_over(path: Path) -> Iterator[None]:
+    """Another file's bytes in place of ours, while ours is open and has a log."""
+    other = _other(path)
+    shutil.copyfile(other, path)
+    other.unlink()
+    yield
 
 
 @contextmanager
@@ -193,6 +247,10 @@ FAULTS: dict[str, Fault] = {
         reading_fails,
         writing_fails,
         permission_lost,
+        folder_read_only,
+        may_not_grow,
+        file_replaced,
+        copied_over,
         folder_removed,
         folder_becomes_a_file,
         file_removed,
@@ -204,5 +262,5 @@ FAULTS: dict[str, Fault] = {
         header_overwritten,
     )
 }
-DAMAGE = {"truncated", "overwritten", "header_overwritten"}
+DAMAGE = {"truncated", "overwritten", "header_overwritten", "copied_over"}
 """Those after which the file may have been set aside."""

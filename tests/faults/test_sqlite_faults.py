@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ from tests.runtime.staging import PATIENCE_S, settled
 
 DEADLINE_MS = 200
 KEPT = range(8)
+QUIET = {
+    "folder_removed",
+    "folder_read_only",
+    "file_removed",
+    "file_replaced",
+    "copied_over",
+    "emptied",
+    "header_overwritten",
+}
 Call = Callable[[LLMCache, int], str]
 
 
@@ -114,11 +124,11 @@ def test_calls_go_on(path: Path, call: Call, name: str, caplog: pytest.LogCaptur
     lines = told(caplog)
     # Some leave no trace: a folder that is removed is made anew at the next write.
     # What of the header is in the log is written over the noise.
-    if name not in {"folder_removed", "file_removed", "emptied", "header_overwritten"}:
+    if name not in QUIET:
         assert failures
         assert lines
         assert len(lines) <= 8
-    if name not in DAMAGE | {"emptied"}:
+    if name not in DAMAGE | QUIET:
         assert not list(path.parent.glob("*.damaged-*"))
 
 
@@ -166,6 +176,23 @@ def test_a_damaged_file_is_set_aside_and_told_of_once(
     lines = [record.getMessage() for record in caplog.records if "takes its place" in record.getMessage()]
     assert len(lines) == 1
     assert str(aside) in lines[0]
+
+
+@pytest.mark.slow
+def test_a_store_that_pauses_for_five_seconds_holds_up_no_call(path: Path, call: Call) -> None:
+    with filled(path) as cache:
+        with FAULTS["holder_paused"](path):
+            began = time.monotonic()
+            longest, number = 0.0, 1000
+            while time.monotonic() - began < 5:
+                before = time.monotonic()
+                assert call(cache, number) == text(number)
+                longest = max(longest, time.monotonic() - before)
+                number += 1
+            print(f"{number - 1000} calls in 5 s, the longest took {longest * 1000:.0f} ms")
+        settled(lambda: works(cache, call, number) and cache.engine.access.healthy)
+        assert cache.stats().total.store_failures
+        assert cache.check() == []
 
 
 # --- records ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -24,7 +25,7 @@ from llm_cache.errors import ConfigError, EntryError, SealError, StoreError, Unc
 from llm_cache.stores.base import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from llm_cache.clients.engine import Engine
     from llm_cache.core.model import Entry
@@ -35,6 +36,7 @@ _T = TypeVar("_T")
 _LISTED = re.compile(r"[0-9a-f]{64}")
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 _FOUND = 10
+_AT_ONCE = 64
 
 
 async def in_thread(job: Callable[..., _T], *arguments: Any) -> _T:
@@ -109,6 +111,22 @@ def entries(
             yield outside(row)
         except EntryError:
             continue
+
+
+class Entries:
+    """Entries for an event loop: all at once when awaited, a few at a time with `async for`."""
+
+    def __init__(self, begin: Callable[[], Iterator[Entry]]) -> None:
+        self._begin = begin
+
+    def __await__(self) -> Generator[Any, None, list[Entry]]:
+        return in_thread(lambda: list(self._begin())).__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Entry]:
+        left = self._begin()
+        while some := await in_thread(lambda: list(islice(left, _AT_ONCE))):
+            for entry in some:
+                yield entry
 
 
 def find(engine: Engine, prefix: str) -> list[Entry]:

@@ -174,15 +174,15 @@ class Kept:
         """As `delete`, off the event loop."""
         return await admin.in_thread(self.delete, key)
 
-    async def aentries(
+    def aentries(
         self,
         provider: str | None = None,
         model: str | None = None,
         namespace: str | None = None,
         limit: int | None = None,
-    ) -> list[Entry]:
-        """As `entries`, off the event loop and as a list."""
-        return await admin.in_thread(lambda: list(self.entries(provider, model, namespace, limit)))
+    ) -> admin.Entries:
+        """As `entries`, off the event loop: awaited, a list; walked with `async for`, one after the other."""
+        return admin.Entries(lambda: self.entries(provider, model, namespace, limit))
 
     async def astats(self) -> Stats:
         """As `stats`, off the event loop."""

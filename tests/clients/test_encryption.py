@@ -13,7 +13,6 @@ import pytest
 
 from llm_cache import LLMCache, hash_request
 from llm_cache.clients.rekeying import Rekeying
-from llm_cache.clients.salvaging import files_aside, salvage
 from llm_cache.codec import ring
 from llm_cache.codec.codec import sealed_with
 from llm_cache.errors import ConfigError, StoreError
@@ -107,25 +106,6 @@ def test_nothing_is_readable_anywhere_while_it_is_used(place: str, tmp_path: Pat
         ).__next__()
         cache.delete(CANARY)
         cache.stats()
-        assert_silent(place)
-    logging.getLogger("llm_cache").handlers.clear()
-    assert_silent(place)
-
-
-def test_nothing_is_readable_in_what_was_set_aside_and_salvaged(place: str, tmp_path: Path) -> None:
-    with opened(place) as cache:
-        for number in range(200):
-            cache.get_or_set(f"{CANARY} {number}", lambda: {"text": ANSWER * 9}, "openai", "gpt-4", PATH, DATA)
-    data = bytearray(Path(place).read_bytes())
-    data[:4096] = bytes(4096)
-    Path(place).write_bytes(data)
-    with opened(place, log_level="DEBUG", log_file=tmp_path / "cache.log") as cache:
-        ask(cache)
-        cache.engine.access.writer.drain(10)
-        cache.engine.store.set_aside(0)
-        (file,) = files_aside(cache.engine)
-        assert salvage(cache.engine, file).added == 200
-        assert ask(cache, f"{CANARY} 7")[1] is False
         assert_silent(place)
     logging.getLogger("llm_cache").handlers.clear()
     assert_silent(place)

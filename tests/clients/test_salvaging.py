@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -254,3 +255,19 @@ def test_calls_go_on_meanwhile_without_what_was_lost(tmp_path: Path) -> None:
             cache.get_or_set(f"while {row}", lambda: "x", "openai", "m", "/v1/x", {})
         done = salvage(cache.engine, file)
         assert cache.stats().entries == done.added + 5
+
+
+def test_nothing_of_a_sealed_file_is_readable_afterwards(tmp_path: Path) -> None:
+    path, silent = tmp_path / "cache.db", {**KEY, "enable_compression": False}
+    fill(path, "xylophone", **silent)
+    damage(path, without_header)
+    cache, file = set_aside(path, **silent, log_level="DEBUG", log_file=tmp_path / "cache.log")
+    with cache:
+        assert salvage(cache.engine, file).added == COUNT
+        assert answers(cache) == COUNT
+        assert cache.get("key 9").request == {"messages": [{"role": "user", "content": "xylophone 9"}]}
+    logging.getLogger("llm_cache").handlers.clear()
+    found = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+    assert len(found) > 100_000
+    for secret in (b"xylophone", text(40)[:60].encode(), b"key 40"):
+        assert secret not in found

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import tracemalloc
+from dataclasses import replace
 
 import pytest
 
 from llm_cache import LLMCache
+from llm_cache.codec.codec import Codec
 from llm_cache.core.model import Entry, Frame, Head
 from llm_cache.runtime.tier import Tier
 
@@ -41,6 +44,54 @@ def test_it_is_bounded_by_bytes_and_forgets_what_was_used_longest_ago():
     assert tier.get("1", 1) is None
     tier.put(an_entry("huge", 90_000), 1)
     assert tier.get("huge", 1) is None
+
+
+@pytest.mark.parametrize("frames", [1, 50, 2000])
+def test_it_takes_no_more_memory_than_it_says(frames: int):
+    codec, tier = Codec(), Tier(4 << 20)
+    pieces = tuple(Frame(b'data: {"n":%d,"t":"%d"}' % (n, n * n), n * 900) for n in range(frames))
+    headers = tuple((f"x-header-{n}", "v" * 60 + str(n)) for n in range(6))
+    rows = []
+    for number in range((6 << 20) // (150 * frames + 2000) + 5):
+        entry = replace(an_entry(f"{number:064x}"), head=Head(200, headers), frames=pieces)
+        rows.append(codec.encode(entry))
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    for row in rows:
+        # As it is used: of fresh objects, none of them shared.
+        tier.put(codec.decode(row), 1)
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(tier) < len(rows), "it was never full"
+    assert 1 << 20 < taken < 4.3 * (1 << 20)
+
+
+def test_it_is_exact_about_expiry():
+    tier = Tier(1 << 20)
+    tier.put(replace(an_entry("a"), expires_at=100.5), 1)
+    tier.put(an_entry("b"), 1)
+    assert tier.get("a", 1, 100.499) is not None
+    assert tier.get("a", 1, 100.5) is None
+    assert tier.get("a", 1, 0.0) is None, "it is forgotten"
+    assert tier.get("b", 1, 1e12) is not None
+
+
+def test_what_is_in_memory_expires_to_the_second(database):
+    now = [1_800_000_000.0]
+    with LLMCache(database_url=database) as cache:
+        engine = cache.engine
+        engine.clock = engine.access._clock = lambda: now[0]
+        engine.world = replace(engine.world, clock=engine.clock)
+
+        def value(fetched):
+            return cache.get_or_set("k", lambda: fetched, **CALL, ttl_days=1)
+
+        assert [value(1) for _ in range(4)] == [1, 1, 1, 1]
+        now[0] += 86_400 - 0.001
+        assert value(2) == 1
+        now[0] += 0.001
+        assert value(3) == 3
+        assert value(4) == 3
 
 
 def test_a_tier_of_nothing_keeps_nothing():

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from llm_cache.core.model import Entry
 
 _OVERHEAD = 2048
-"""Bytes that an entry takes beside its frames: some twenty objects."""
+"""Bytes that an entry takes beside its frames and headers: some twenty objects."""
+_FRAME, _HEADER = 144, 176
+"""What a frame takes beside its data, and a header beside its text, as objects of CPython."""
 
 
 class Tier:
@@ -56,7 +58,8 @@ class Tier:
 
     def put(self, entry: Entry, generation: int) -> None:
         """Keep an entry that was read after the store was asked for this generation."""
-        size = _OVERHEAD + sum([len(frame.data) + 64 for frame in entry.frames])
+        size = _OVERHEAD + sum([len(frame.data) + _FRAME for frame in entry.frames])
+        size += sum([len(name) + len(value) + _HEADER for name, value in entry.head.headers])
         if size > self.limit // 4:
             # One that would push out a quarter of all others is not worth it.
             return

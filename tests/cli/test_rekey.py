@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,10 @@ def place(tmp_path: Path) -> Path:
 
 
 def opened(place: Path, key: str | None) -> LLMCache:
-    return LLMCache(database_url=str(place), enable_encryption=key is not None, encryption_key=key)
+    # Compressed, a word could not be found in the clear either.
+    return LLMCache(
+        database_url=str(place), enable_encryption=key is not None, encryption_key=key, enable_compression=False
+    )
 
 
 def ask(cache: LLMCache) -> bool:
@@ -33,7 +37,8 @@ def ask(cache: LLMCache) -> bool:
 
 def rekey(place: Path, *arguments: str, said: str | None = None, **environ: str) -> tuple[int, str, str]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("LLMCACHE_")}
-    environment |= {"LLMCACHE_DATABASE_URL": str(place), "HOME": str(place.parent), **environ}
+    environment |= {"LLMCACHE_DATABASE_URL": str(place), "HOME": str(place.parent), "LLMCACHE_COMPRESSION": "false"}
+    environment |= environ
     done = subprocess.run(
         [sys.executable, "-m", "llm_cache.cli.main", "rekey", *arguments],
         env=environment,
@@ -74,6 +79,53 @@ def test_the_whole_life_of_a_key(place: Path, tmp_path: Path) -> None:
     assert (status, out) == (0, "1 entry was decrypted anew.\n"), err
     with opened(place, None) as cache:
         assert not ask(cache)
+
+
+@pytest.mark.parametrize(
+    "kills", [2, pytest.param(40, marks=[pytest.mark.slow, pytest.mark.timeout(600)])], ids=["short", "forty kills"]
+)
+def test_killed_at_any_moment_it_is_gone_on_with(place: Path, kills: int) -> None:
+    chance = random.Random(kills)
+    count = 400
+    with opened(place, None) as cache:
+        for number in range(count):
+            cache.set(f"{number}", f"{CANARY} {number}", "openai", "gpt-4", "/v1/x", {"q": CANARY})
+    # From plain to a key, from that to another, and so on; each time killed before it is finished.
+    present: str | None = None
+    for number in range(kills):
+        wanted = f"key {number // 3}"
+        code = (
+            "import os, sys, threading, time\n"
+            "from llm_cache.clients.rekeying import Rekeying\n"
+            "from llm_cache.stores.registry import open_store\n"
+            "place, present, wanted, after = sys.argv[1:]\n"
+            "rekeying = Rekeying(open_store(place, write_timeout_ms=30_000), present or None, wanted)\n"
+            "threading.Timer(float(after), os.kill, (os.getpid(), 9)).start()\n"
+            "rekeying.run()\n"
+            "print('done')\n"
+        )
+        arguments = [str(place), present or "", wanted, str(chance.random() ** 2 * 0.4)]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.stderr == ""
+        if done.stdout == "done\n":
+            present = wanted
+        # Whoever has the old key or the new one reads everything meanwhile.
+        for key in {present or wanted, wanted}:
+            with opened(place, key) as cache:
+                for each in chance.sample(range(count), 40):
+                    assert cache.get(f"{each}").response == f"{CANARY} {each}"
+        if number % 3 == 2 and present != wanted:
+            status, _, err = rekey(place, "--new-key-env", "NEW", NEW=wanted, LLMCACHE_ENCRYPTION_KEY=present or wanted)
+            assert status == 0, err
+            present = wanted
+    status, _, err = rekey(place, "--new-key-env", "NEW", NEW="the last", LLMCACHE_ENCRYPTION_KEY=present or wanted)
+    assert status == 0, err
+    assert CANARY.encode() not in on_disk(place)
+    with opened(place, "the last") as cache:
+        assert cache.check() == []
+        assert sorted(entry.response for entry in cache.entries()) == sorted(f"{CANARY} {n}" for n in range(count))
 
 
 def test_without_options_what_is_plain_is_sealed_with_the_configured_key(place: Path) -> None:

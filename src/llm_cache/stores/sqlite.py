@@ -210,15 +210,15 @@ class SqliteStore:
             entries, size = sum(row[2] for row in found), sum(row[3] for row in found)
         else:
             terms, parameters = condition(where)
-            # Not grouped: that would sort all of them.
-            ((entries, size),) = self._read(
-                f"SELECT count(*), coalesce(sum(size), 0) FROM entries WHERE {terms}",  # noqa: S608 - terms of ours
+            # One walk for both. Not grouped: that would sort all of them.
+            ((entries, size, numbers),) = self._read(
+                "SELECT count(*), coalesce(sum(size), 0), group_concat(DISTINCT group_id)"  # noqa: S608 - terms of ours
+                f" FROM entries WHERE {terms}",
                 parameters,
             )
-            found = self._read(
-                f"SELECT provider, model FROM groups WHERE id IN (SELECT DISTINCT group_id FROM entries WHERE {terms})",  # noqa: S608 - of ours
-                parameters,
-            )
+            chosen = set(map(int, numbers.split(","))) if numbers else set()
+            named = self._read("SELECT id, provider, model FROM groups")
+            found = [(provider, model) for number, provider, model in named if number in chosen]
         return Summary(
             entries=entries,
             size_bytes=size,

@@ -14,18 +14,20 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from hypothesis import settings
 
 from llm_cache.testing import FakeUpstream
 from tests.redis_servers import Server, serving
+
+# How long an example takes depends on who else is at work on the machine; a test that hangs is ended all the same.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 
 def pytest_collection_finish() -> None:
     """What is imported by now stays, and need not be looked through at each collection: with every SDK it is much."""
-    # It asks the collector who holds what when it is imported, and is imported at the end of every run.
-    import hypothesis  # noqa: F401
-
     gc.collect()
     gc.freeze()
 

@@ -51,7 +51,7 @@ class _Stopped(Exception):
         self.error = error
 
 
-# --- functions -------------------------------------------------------------------------------
+# Functions
 
 
 def call(recipe: Recipe, function: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
@@ -169,7 +169,7 @@ def _stream(
     return (yield from relayed(outcome, None if outcome.follows else replies[-1]))
 
 
-# --- coroutine functions ---------------------------------------------------------------------
+# Coroutine functions
 
 
 async def acall(recipe: Recipe, function: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:

@@ -58,7 +58,7 @@ class LLMCache(Kept):
         self.engine = Engine(chosen)
         self._recall = ValueRecall(self.engine)
 
-    # --- calls -------------------------------------------------------------------------------
+    # Calls
 
     @overload
     def get_or_set(
@@ -241,7 +241,7 @@ class LLMCache(Kept):
         data = b"".join([chunk async for chunk in outcome])
         return decoded(data) if outcome.follows else fetched[0].value
 
-    # --- life -------------------------------------------------------------------------------
+    # Life
 
     def close(self) -> None:
         """Flush counters and let go of the store. A second call does nothing."""

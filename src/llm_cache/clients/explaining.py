@@ -80,7 +80,7 @@ class Found:
     searched: int = 0
 
 
-# --- who asks ------------------------------------------------------------------------------------
+# Who asks
 
 
 def explain(engine: Engine, ask: Ask) -> str:
@@ -183,7 +183,7 @@ def _paths(endpoint: str | None, body: object) -> tuple[str | None, ...]:
     return (endpoint,) if known is None or known.path == endpoint else (known.path, endpoint)
 
 
-# --- documents -----------------------------------------------------------------------------------
+# Documents
 
 
 class Placed(NamedTuple):
@@ -233,7 +233,7 @@ def signed(kind: str, upstream: str, model: str, path: str, request: Request, po
         return None
 
 
-# --- the search ----------------------------------------------------------------------------------
+# The search
 
 
 def search(engine: Engine, wanted: Wanted, *, patience_s: float = _FOR_PEOPLE_S) -> Found:

@@ -109,7 +109,7 @@ def _replace(cls: Any, name: str, make: Callable[[Any], Any]) -> None:
         setattr(cls, name, mine)
 
 
-# --- the libraries ---------------------------------------------------------------------------
+# The libraries
 
 
 def _httpx(module: ModuleType) -> None:

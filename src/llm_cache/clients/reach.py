@@ -112,7 +112,7 @@ class Plan:
         self._last = texts, found
         return found
 
-    # --- the walk ----------------------------------------------------------------------------
+    # The walk
 
     def _walk(self) -> None:
         self._slots: list[tuple[Mapping[str, Any], str, Any]] = []
@@ -240,7 +240,7 @@ class Plan:
         annotations = vars(cls).get("__annotations__", {})
         return [found, [[name, getattr(kind, "__qualname__", str(kind))] for name, kind in annotations.items()]]
 
-    # --- what is read -------------------------------------------------------------------------
+    # What is read
 
     def _read(self, reads: Reads, cells: dict[str, CellType], space: dict[str, Any], values: dict[str, object]) -> None:
         for read in reads.free:

@@ -112,7 +112,7 @@ class _Finder(ast.NodeVisitor):
         # A function that names itself says nothing new; it is the outermost name that was bound.
         self.free |= self._scopes[0].free()
 
-    # --- scopes ------------------------------------------------------------------------------
+    # Scopes
 
     def _bind(self, name: str) -> None:
         scope = self._scopes[-1]
@@ -187,7 +187,7 @@ class _Finder(ast.NodeVisitor):
 
     visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815 - ast's names
 
-    # --- what binds --------------------------------------------------------------------------
+    # What binds
 
     def _declared(self, node: ast.Global | ast.Nonlocal) -> None:
         if isinstance(node, ast.Global) or not any(
@@ -222,7 +222,7 @@ class _Finder(ast.NodeVisitor):
                 self._bind(name)
         super().generic_visit(node)
 
-    # --- what reads --------------------------------------------------------------------------
+    # What reads
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):

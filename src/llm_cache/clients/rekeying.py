@@ -116,7 +116,7 @@ class Rekeying:
         self._end(unsealed=left > 0 and self._wanted is not None)
         return Rekeyed(self._rows, self._lost, left, self._wiped())
 
-    # --- the ring ----------------------------------------------------------------------------
+    # The ring
 
     def _begin(self, present: str | None, *, fresh: bool) -> Keys | None:
         """Have the ring hold old and new; the keys of both, None if there is nothing to do at all."""
@@ -169,7 +169,7 @@ class Rekeying:
                 return
         raise StoreError("the keys of the cache are being changed by another process")
 
-    # --- rows --------------------------------------------------------------------------------
+    # Rows
 
     def _walk(self) -> int:
         """Write anew what is not yet as it should be; how many rows that was."""

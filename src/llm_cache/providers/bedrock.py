@@ -72,7 +72,7 @@ def _reading(blocks: Sequence[Json], reason: str, usage: Usage | None) -> Readin
     )
 
 
-# --- invoke ----------------------------------------------------------------------------------
+# Invoke
 
 
 def _ends_invoke(event: Event) -> Step:

@@ -20,7 +20,7 @@ from llm_cache.providers.usage import FREE, cohere_usage, embedding_usage
 _SILENT = frozenset({"thinking"})  # parts of a content list that are no answer
 
 
-# --- version 2 -------------------------------------------------------------------------------
+# Version 2
 
 
 def _ends_chat(event: Event) -> Step:
@@ -65,7 +65,7 @@ def _reading(parts: Sequence[Json], called: bool, reason: str, told: Json) -> Re
     )
 
 
-# --- version 1 -------------------------------------------------------------------------------
+# Version 1
 
 
 def _is_end(data: Json) -> bool:
@@ -124,7 +124,7 @@ def _judge_lines(events: Sequence[Told]) -> Reading:
     return _judge_text({"text": "", **response, "finish_reason": reason})
 
 
-# --- everything else -------------------------------------------------------------------------
+# Everything else
 
 
 def judge_embed(body: Json) -> Reading:

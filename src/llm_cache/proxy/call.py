@@ -126,7 +126,7 @@ class Call:
         finally:
             self._client.finish()
 
-    # --- what the plan wants -----------------------------------------------------------------------
+    # What the plan wants
 
     async def _fetch(self, request: Request) -> Answer:
         """Send it upstream for everyone who waits for it. Runs in a task of the fetch's own."""
@@ -141,7 +141,7 @@ class Call:
         if self._listener is not None:
             self._listener(event)
 
-    # --- answers -----------------------------------------------------------------------------------
+    # Answers
 
     async def _replay(self, replay: Replay) -> None:
         entry = replay.entry

@@ -95,7 +95,7 @@ class SyncFlight:
         self._over = False
         self._error: Exception | None = None
 
-    # --- seats -----------------------------------------------------------------------------
+    # Seats
 
     @property
     def dead(self) -> bool:
@@ -134,7 +134,7 @@ class SyncFlight:
         self._error = ConnectionError(why)
         self._changed.notify_all()
 
-    # --- until the head ----------------------------------------------------------------------
+    # Until the head
 
     def take_off(
         self,
@@ -206,7 +206,7 @@ class SyncFlight:
         assert self._head is not None  # noqa: S101 - seats are read only after take_off
         return shared_head(self._head) if self._head.status == OK else self._head
 
-    # --- the body ---------------------------------------------------------------------------
+    # The body
 
     def read(self, seat: int, *, follows: bool) -> bytes | None:
         """The next chunk of that seat, pulled from the upstream if nobody has it yet.

@@ -157,7 +157,7 @@ class Sealing:
         """Whether nothing can be read or written for want of keys."""
         return self.on and self._keys is None
 
-    # --- the ring ----------------------------------------------------------------------------
+    # The ring
 
     def _open(self, passphrase: str) -> None:
         for _ in range(_TURNS):
@@ -204,7 +204,7 @@ class Sealing:
         self._off = why
         _log.error("%s; this cache stays off until it is opened anew", why)
 
-    # --- plain rows --------------------------------------------------------------------------
+    # Plain rows
 
     def _tell_unsealed(self) -> None:
         if self._keys is not None and self._keys.unsealed and not self._warned:

@@ -76,7 +76,7 @@ class Pages:
         self._file.seek((number - 1) * self._size)
         return self._file.read(self._size)
 
-    # --- what is in use ----------------------------------------------------------------------
+    # What is in use
 
     def _has_maps(self) -> bool:
         """Whether the file says of each page what it is: those do that can give pages back."""
@@ -114,7 +114,7 @@ class Pages:
                 found.update(struct.unpack_from(f">{listed}I", page, 8))
         return found
 
-    # --- cells -------------------------------------------------------------------------------
+    # Cells
 
     def _cells(self, page: bytes, start: int) -> Iterator[tuple[Value, ...]]:
         (cells,) = struct.unpack_from(">H", page, start + 3)
@@ -154,7 +154,7 @@ class Pages:
             number = int.from_bytes(further[:4], "big")
         return b"".join(parts)
 
-    # --- the log -----------------------------------------------------------------------------
+    # The log
 
     def _read_log(self, path: Path) -> None:
         """Pages that were committed and not yet written back (section 4 of the format), as far as the log is whole."""

@@ -19,6 +19,7 @@ BYPASSES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "off": "The mode is `off`.",
         "unknown_endpoint": "No call of a model that is known here: another path, method or kind of body.",
+        "code_unreadable": "The code of a decorated function cannot be read; `version=` would stand in for it.",
         "conversation": "It belongs to a conversation that the provider keeps, so its answer depends on what is there.",
     }
 )

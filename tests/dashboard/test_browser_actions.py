@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from llm_cache.core.events import About, Missed
-from tests.dashboard.filling import keep, key_of, made
+from tests.dashboard.filling import events, keep, key_of, made
+from tests.proxy.running import running
+
+
+@pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop, light", "phone, dark"])
+def visit(visit, request):
+    """Every action on both."""
+    width, scheme = request.param
+    return lambda view="", **more: visit(view, **{"width": width, "scheme": scheme, **more})
 
 
 def rows(page) -> list[str]:
@@ -56,11 +64,10 @@ def test_paging(visit):
     seen.until("first => document.querySelector('td.key a')?.hash === first", f"#/entry/{pages[0][0]}")
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_deleting_one_entry_asks_first(visit, served, width):
-    name = f"doomed {width}"
+def test_deleting_one_entry_asks_first(visit, served):
+    name = "doomed"
     keep(served.engine, made(name))
-    seen = visit(f"entry/{key_of(name)}", width=width)
+    seen = visit(f"entry/{key_of(name)}")
     page = seen.page
     page.click("#purge")
     dialog = page.get_by_role("dialog")
@@ -115,6 +122,55 @@ def test_the_store_is_looked_through_and_cleaned(visit, served):
     keep(served.engine, made("old", created_at=1.0, expires_at=2.0))
 
 
+def test_deleting_what_is_old_and_then_everything(visit, tmp_path):
+    with running(None, database_url=str(tmp_path / "db")) as proxy:
+        now = proxy.engine.clock()
+        keep(proxy.engine, made("new", created_at=now), made("older", created_at=now - 40 * 86_400))
+        seen = visit("health", home=f"{proxy.url}/dashboard/")
+        page, dialog = seen.page, seen.page.get_by_role("dialog")
+        page.fill("#older-than", "30")
+        page.click("#purge-older")
+        assert "Delete 1 entry?" in dialog.inner_text()
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        seen.until("/entries\\s*1/.test(document.querySelector('.facts').innerText)")
+        assert proxy.engine.store.get(bytes.fromhex(key_of("older"))) is None
+        page.click("#purge-all")
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        seen.until("/entries\\s*0/.test(document.querySelector('.facts').innerText)")
+        assert proxy.engine.store.summary().entries == 0
+
+
+def test_copying_a_key(visit):
+    seen = visit(f"entry/{key_of('plain')}")
+    page = seen.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click("#copy")
+    seen.until("document.getElementById('copy').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == key_of("plain")
+    assert page.inner_text("#said") == "Copied"
+
+
+def test_many_frames_come_a_hundred_at_a_time(visit, served):
+    chunks = events(*({"choices": [{"index": 0, "delta": {"content": f"{n} "}}]} for n in range(150)), b"[DONE]")
+    keep(served.engine, made("frames", chunks=chunks))
+    page = visit(f"entry/{key_of('frames')}").page
+    page.locator("summary", has_text="Frames").click()
+    box = page.locator("details", has_text="Frames")
+    box.get_by_role("button", name="Show more (51 left)").click()
+    box.get_by_text("[DONE]").wait_for()
+    assert box.locator("tbody tr").count() == 151
+    assert box.get_by_role("button").count() == 0
+
+
+def test_pointing_at_a_chart_tells_the_day(visit):
+    page = visit().page
+    plot = page.locator(".plot").first
+    plot.scroll_into_view_if_needed()
+    place = plot.bounding_box()
+    page.mouse.move(place["x"] + place["width"] - 12, place["y"] + place["height"] / 2)
+    assert "saved $" in page.locator(".readout").first.inner_text()
+
+
 def test_refreshing_shows_what_is_new(visit, served):
     page = visit().page
     served.engine.ledger(Missed(About("openai", "brand-new", "/v1/chat/completions", "default", "ab" * 32), "absent"))
@@ -134,8 +190,6 @@ def test_an_entry_that_is_gone_is_one_sentence(visit):
 
 
 def test_behind_a_token(visit, tmp_path):
-    from tests.proxy.running import running
-
     with running(None, database_url=str(tmp_path / "db"), proxy_tokens={"admin": "s" * 20, "bob": "b" * 20}) as proxy:
         keep(proxy.engine, made("one"))
         seen = visit("entries", home=f"{proxy.url}/~{'s' * 20}/dashboard/")

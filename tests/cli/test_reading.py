@@ -263,3 +263,23 @@ def test_other_languages_are_shown_as_they_are(run, file):
     assert json.loads(run("show", "words", "--json").out)["text"] == text
     # A terminal that has no such letters is no reason to fail.
     assert "Gr" in run("show", "words", PYTHONIOENCODING="ascii").out
+
+
+def test_a_megabyte_in_one_line_is_shown_whole_and_listed_in_a_line(run, file):
+    text = "long line " * 120_000
+    with LLMCache() as cache:
+        call(cache, "long", reply=answer(text), prompt=text)
+    assert text in run("show", "long").out
+    assert json.loads(run("show", "long", "--json").out)["text"] == text
+    assert max(map(len, run("list").out.splitlines())) < 400
+
+
+def test_show_tells_what_else_was_billed(run, file):
+    usage = {
+        "prompt_tokens": 1000,
+        "completion_tokens": 500,
+        "prompt_tokens_details": {"cached_tokens": 400, "audio_tokens": 0},
+    }
+    with LLMCache() as cache:
+        call(cache, "one", reply={**answer(usage=False), "usage": usage, "service_tier": "flex"})
+    assert "billed with    cache_read_tokens 400, terms flex\n" in run("show", "one").out

@@ -51,6 +51,10 @@ def _print(entry: Entry, whole: dict[str, object]) -> None:
         elif value is None and name not in times:
             shown = "unknown"
         click.echo(f"{name:13}  {output.safe(str(shown))}")
+        if name == "output_tokens" and entry.usage is not None:
+            parts = [f"{part} {told}" for part, told in entry.usage.told().items() if told and part not in whole]
+            if parts:
+                click.echo(f"{'billed with':13}  {output.safe(', '.join(parts))}")
     click.echo("\nrequest:")
     click.echo(_readable(entry.request))
     # The text says it all, and what is around it is for programs: --json has both.

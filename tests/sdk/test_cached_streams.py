@@ -207,9 +207,43 @@ def test_half_a_stream_is_never_kept(kind, client, upstream, cache, cut):
         except Exception as problem:
             failed = problem
         assert items
+        # The first major of OpenAI's client leaves a response open when it raises; what is open can be joined.
+        failed = failed and type(failed)
+        gc.collect()
         # Of an error event OpenAI's client makes an error for some endpoints and an item for others.
         assert cut == "error event" or (failed is not None) == (cut == "connection lost")
         assert upstream.count() == number
+    assert list(cache.entries()) == []
+
+
+def test_a_stream_that_is_dropped_unread_holds_nobody_up(kind, client, upstream, cache):
+    """What its reader has let go of is gone, as if it had been closed: the next call is one of its own."""
+    ask = kind.sync(client, cache)
+    for number in (1, 2, 3):
+        items = iter(ask())
+        next(items)
+        assert last_call().status == "miss"
+        assert upstream.count() == number
+        del items
+        gc.collect()
+        assert cache.engine.access.writer.drain(5)
+    assert list(cache.entries()) == []
+
+
+async def test_a_stream_that_is_dropped_unread_holds_nobody_up_on_a_loop(kind, aclient, upstream, cache):
+    ask = kind.asynchronous(aclient, cache)
+    for number in (1, 2, 3):
+        items = aiter(await ask())
+        await anext(items)
+        assert last_call().status == "miss"
+        assert upstream.count() == number
+        del items
+        gc.collect()
+        # The loop closes generators in its own time, and httpx's trip over each other.
+        flights = cache.engine.world.flights
+        while any(map(flights.busy, list(flights._aloft))):
+            await asyncio.sleep(0.001)
+            gc.collect()
     assert list(cache.entries()) == []
 
 

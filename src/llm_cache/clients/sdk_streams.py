@@ -7,6 +7,7 @@ read along with. It must not read a byte that nobody has asked for.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -126,6 +127,28 @@ def library_of(response: Any) -> Any:
     raise Unknown("its response is of no HTTP library that is known here")
 
 
+class _Elapsed:
+    """Where httpx writes how long a response took, without keeping the response."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = weakref.ref(response)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "elapsed":
+            response = self._response()
+            if response is not None:
+                response.elapsed = value
+        else:
+            super().__setattr__(name, value)
+
+
+def _loosen(stream: Any) -> None:
+    """Let a stream of httpx's know its response without keeping it; httpx2's does not know it."""
+    response = getattr(stream, "_response", None)
+    if response is not None:
+        stream._response = _Elapsed(response)
+
+
 class SdkReply:
     """A stream that an SDK has begun, as an upstream's reply.
 
@@ -152,12 +175,18 @@ class SdkReply:
 
     def attach(self, reader: Any) -> Any:
         """Let the SDK's object read what is being recorded, and give it back."""
-        response = self.value.response
-        body = body_of(self._library)
+        return self._attach(reader, body_of(self._library))
+
+    def _attach(self, reader: Any, body: Any) -> Any:
+        # It is the caller's alone from here on: the fetch must not keep what reads it, or a stream that its reader
+        # has dropped would never end.
+        value, self.value = self.value, None
+        response = value.response
+        _loosen(self._source.stream)
         response.stream = body(reader, response.request, self._source.stream)
         if "content-encoding" in response.headers:
             del response.headers["content-encoding"]
-        return self.value
+        return value
 
     def chunks(self) -> Iterator[bytes]:
         """The content-decoded body."""
@@ -173,12 +202,7 @@ class AsyncSdkReply(SdkReply):
 
     def attach(self, reader: Any) -> Any:
         """As `SdkReply.attach`."""
-        response = self.value.response
-        body = async_body_of(self._library)
-        response.stream = body(reader, response.request, self._source.stream)
-        if "content-encoding" in response.headers:
-            del response.headers["content-encoding"]
-        return self.value
+        return self._attach(reader, async_body_of(self._library))
 
     async def chunks(self) -> AsyncIterator[bytes]:  # type: ignore[override]
         """The content-decoded body."""

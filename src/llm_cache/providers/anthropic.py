@@ -116,7 +116,8 @@ def _judge_completions(events: Sequence[Told]) -> Reading:
     return Reading(traits=traits(empty=not text, reasons=reasons), model=models[-1] if models else None, text=text)
 
 
-def _judge_count(body: Json) -> Reading:
+def judge_count(body: Json) -> Reading:
+    """A count of tokens, here or on another vendor's platform."""
     if "input_tokens" not in body:
         raise Malformed
     whole(body["input_tokens"])
@@ -133,7 +134,7 @@ _COMPLETION = Replies(_judge_completion, _ends_completion, _judge_completions)
 _VERSION = "anthropic-version"
 
 FORMATS = (
-    Format("anthropic", after_v1("/messages/count_tokens"), has_messages, Replies(_judge_count), OUTSIDE, unmark),
+    Format("anthropic", after_v1("/messages/count_tokens"), has_messages, Replies(judge_count), OUTSIDE, unmark),
     Format("anthropic", _at_messages, has_messages, MESSAGE, OUTSIDE, unmark, proof=("max_tokens", _VERSION)),
     Format(
         "anthropic",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from llm_cache.core.model import Reading
 from llm_cache.providers import openai_chat
-from llm_cache.providers.anthropic import MESSAGE
+from llm_cache.providers.anthropic import MESSAGE, judge_count
 from llm_cache.providers.format import OUTSIDE, Format, always, asks_stream, at, counted, has, has_messages, never
 from llm_cache.providers.parse import Json, Malformed, mapping, maybe, model_name, sequence, string, whole
 from llm_cache.providers.reading import Told, traits
@@ -151,8 +151,8 @@ def _at(methods: str, publisher: str = "[^/]+") -> str:
     return rf"{_VERSION}{_PROJECT}(?:/publishers/{publisher})?/(?:models|tunedModels)/(?P<model>[^/]+):{methods}"
 
 
-def _raw(publisher: str) -> str:
-    return rf"{_VERSION}{_PROJECT}/publishers/{publisher}/models/(?P<model>[^/]+):(?:raw|streamRaw)Predict"
+def _raw(publisher: str, model: str = "[^/]+") -> str:
+    return rf"{_VERSION}{_PROJECT}/publishers/{publisher}/models/(?P<model>{model}):(?:raw|streamRaw)Predict"
 
 
 _CONTENT = Replies(_judge_content, None, _judge_chunks, ended=_ended, arrays=True)
@@ -188,6 +188,8 @@ FORMATS = (
     ),
     Format("google", at(_at("predict")), has("instances"), Replies(_judge_predictions), OUTSIDE),
     # Other vendors' models on Vertex speak their vendors' formats.
+    # Claude's tokens are counted by a model of that name; the model that is meant is in the body.
+    Format("vertex", at(_raw("anthropic", "count-tokens")), has_messages, Replies(judge_count), OUTSIDE, streams=never),
     Format("vertex", at(_raw("anthropic")), has_messages, MESSAGE, OUTSIDE, streams=asks_stream),
     Format("vertex", at(_raw("[^/]+")), has_messages, openai_chat.REPLIES, OUTSIDE, streams=asks_stream),
 )

@@ -188,12 +188,13 @@ const OPENAI = ["/chat/completions", "/responses", "/completions", "/images/gene
   .concat(["/images/edits", "/images/variations", "/audio/transcriptions", "/audio/translations", "/responses/input_tokens"]);
 const ENDINGS = [...OPENAI, "/messages", "/messages/count_tokens", "/complete"];
 const LATER = ["/rerank", "/fim/completions", "/agents/completions", "/ocr", "/classifications", "/chat/classifications"]
-  .concat(["/chat/moderations", "/multimodalembeddings", "/contextualizedembeddings"]);
+  .concat(["/chat/moderations", "/conversations", "/multimodalembeddings", "/contextualizedembeddings"]);
 const VERSION = String.raw`(/v[0-9]+((alpha|beta)[0-9]*)?)?(/projects/[^/]+/locations/[^/]+)?`;
 const METHODS = "generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict|countTokens|computeTokens";
 const ALONE = [
   /\/v2\/rerank$/, /\/v[12]\/(chat|embed)$/, /\/v1\/(generate|classify|summarize|tokenize|detokenize)$/,
   /\/api\/(chat|generate|embed|embeddings)$/,
+  /\/hf-inference\/models\/[^/]+(\/[^/]+)?(\/pipeline\/[^/]+)?$/,
   /\/model\/[^/]+\/(converse|converse-stream|invoke|invoke-with-response-stream)$/,
   new RegExp(VERSION + `(/publishers/[^/]+)?/(models|tunedModels)/[^/]+:(${METHODS})$`),
   new RegExp(VERSION + "/publishers/[^/]+/models/[^/]+:(rawPredict|streamRawPredict)$"),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from llm_cache.core.model import Head, Reader, Reading, Step
 from llm_cache.core.sse import Event
+from llm_cache.providers.format import MakeReader
 from llm_cache.providers.parse import Json, Malformed, model_name, string
 from llm_cache.providers.reading import Told, kind_of, traits, written
 from llm_cache.providers.replies import Replies
@@ -41,10 +42,14 @@ class _Bytes:
         )
 
 
-class _Sounds:
-    """Makes the readers of calls whose replies may be something else than JSON."""
+class Sounds:
+    """Makes the readers of calls whose replies may be something else than JSON.
 
-    def __init__(self, replies: Replies) -> None:
+    Args:
+        replies: makes the readers of those that are JSON or events.
+    """
+
+    def __init__(self, replies: MakeReader) -> None:
         self._replies = replies
 
     def __call__(self, head: Head, *, stream: bool, count: int) -> Reader:
@@ -98,5 +103,5 @@ def _judge_events(events: Sequence[Told]) -> Reading:
     )
 
 
-SPEECH = _Sounds(Replies(_judge_speech, _ends, _judge_events))
-TRANSCRIPT = _Sounds(Replies(_judge_text, _ends, _judge_events))
+SPEECH = Sounds(Replies(_judge_speech, _ends, _judge_events))
+TRANSCRIPT = Sounds(Replies(_judge_text, _ends, _judge_events))

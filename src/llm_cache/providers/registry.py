@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from typing import NamedTuple
 
 from llm_cache.core.model import Endpoint, Request
-from llm_cache.providers import anthropic, bedrock, cohere, google, mistral, ollama, openai, voyage
+from llm_cache.providers import anthropic, bedrock, cohere, google, huggingface, mistral, ollama, openai, voyage
 from llm_cache.providers.address import address, counting_query, normal_path
 from llm_cache.providers.compatible import BY_NAME, vendor_of
 from llm_cache.providers.format import Format, MakeReader, Match
@@ -25,6 +25,7 @@ FORMATS: tuple[Format, ...] = (
     *google.FORMATS,
     *ollama.FORMATS,
     *bedrock.FORMATS,
+    *huggingface.FORMATS,
     *mistral.FORMATS,
     *voyage.FORMATS,
     *anthropic.FORMATS,

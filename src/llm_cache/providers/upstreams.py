@@ -31,6 +31,7 @@ _PATHS = (
             r"^/api/(blobs|chat|copy|create|delete|embed|embeddings|generate|ps|pull|push|show|tags|version)(/|$)"
         ),
     ),
+    ("huggingface", re.compile(r"^/hf-inference/")),
     ("bedrock", re.compile(r"^/model/[^/]+/(converse|invoke)(-stream|-with-response-stream)?$")),
 )
 _THREADS = re.compile(r"/threads/[^/]+/messages")
@@ -109,6 +110,8 @@ def base_of(name: str, path: str, configured: str | None = None) -> str | None:
         return configured
     if name == "google" and path.startswith(("/models/", "/tunedModels/")):
         return f"{BUILT_IN[name]}/v1beta"  # litellm leaves the version to the base URL
+    if name == "huggingface" and path.startswith("/hf-inference/"):
+        return "https://router.huggingface.co"  # its own tasks are beside its version of OpenAI's
     location = _LOCATION.search(path) if name == "vertex" else None
     if location is not None and location[1] in {"us", "eu"}:
         return f"https://aiplatform.{location[1]}.rep.googleapis.com"

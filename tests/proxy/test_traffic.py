@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -80,3 +81,21 @@ def test_a_recorded_exchange_twice(exchange: Exchange, up: FakeUpstream, proxy: 
         assert second.headers["x-llm-cache"] == "miss"
         assert first.headers["cache-status"] == second.headers["cache-status"] == "llm-cache; fwd=miss"
         assert up.count() == 2
+
+
+def test_a_new_proxy_finds_what_an_old_one_kept(up: FakeUpstream, tmp_path: Path) -> None:
+    kept = [exchange for exchange in EXCHANGES if exchange.ok and exchange.id not in NOT_KEPT]
+    names = {exchange.provider for exchange in EXCHANGES} | {"azure", "openai", "anthropic", "google", "vertex"}
+    settings = {"database_url": str(tmp_path / "cache.db"), "upstreams": dict.fromkeys(names, up.url)}
+    with running(None, **settings) as proxy:
+        for exchange in kept:
+            up.reset()
+            up.play(exchange)
+            assert ask(proxy, exchange).headers["x-llm-cache"] == "miss"
+    up.reset()
+    with running(None, **settings, mode="offline") as proxy:
+        for exchange in kept:
+            answer = ask(proxy, exchange)
+            assert answer.headers["x-llm-cache"] == "hit", exchange.name
+            assert answer.content == exchange.response
+    assert up.count() == 0

@@ -16,7 +16,14 @@ import pytest
 from llm_cache import LLMCache, install, uninstall
 from llm_cache.clients import short_calls
 from llm_cache.runtime import recall
-from llm_cache.testing import anthropic_message, anthropic_stream, openai_chat, openai_chat_stream
+from llm_cache.testing import (
+    anthropic_message,
+    anthropic_stream,
+    openai_chat,
+    openai_chat_stream,
+    openai_responses,
+    openai_responses_stream,
+)
 
 _cells: dict[str, dict[str, Any]] = {}
 
@@ -84,8 +91,8 @@ def up(upstream, monkeypatch):
     def chat(received):
         asked = json.loads(received.body)
         if asked.get("tools"):
-            name = asked["tools"][0]["function"]["name"]
-            return openai_chat(tool_calls=[(name, {"city": "Zug"})])
+            called = [(asked["tools"][0]["function"]["name"], {"city": "Zug"})]
+            return openai_chat_stream([], tool_calls=called) if asked.get("stream") else openai_chat(tool_calls=called)
         usage = bool((asked.get("stream_options") or {}).get("include_usage"))
         return openai_chat_stream(["he", "llo"], include_usage=usage) if asked.get("stream") else openai_chat("hello")
 
@@ -94,7 +101,12 @@ def up(upstream, monkeypatch):
             anthropic_stream(["he", "llo"]) if json.loads(received.body).get("stream") else anthropic_message("hello")
         )
 
+    def responses(received):
+        streamed = json.loads(received.body).get("stream")
+        return openai_responses_stream(["he", "llo"]) if streamed else openai_responses("hello")
+
     upstream.reply("/v1/chat/completions", chat)
+    upstream.reply("/v1/responses", responses)
     upstream.reply("/v1/messages", messages)
     for name in ("OPENAI", "ANTHROPIC"):
         monkeypatch.setenv(f"{name}_API_KEY", "sk-test")

@@ -198,6 +198,46 @@ def test_pydantic_ai_structured_output(up, hooked):
     assert up.count() == 1
 
 
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@needs("pydantic-ai-slim", "sync plain")
+def test_pydantic_ai_without_a_loop(up, hooked, kind):
+    from pydantic_ai import Agent
+
+    outputs = [Agent(pydantic_model(kind, up)).run_sync("hi").output for _ in range(2)]
+    assert outputs == ["hello"] * 2
+    assert up.count() == 1
+
+
+@needs("openai-agents", "sync plain")
+def test_openai_agents_without_a_loop(up, hooked):
+    from agents import Agent, Runner, set_tracing_disabled
+
+    set_tracing_disabled(True)
+    # As it is without a word about models: OpenAI's responses.
+    outputs = [Runner.run_sync(Agent(name="a", model="gpt-5"), "hi").final_output for _ in range(2)]
+    assert outputs == ["hello"] * 2
+    assert up.count("/v1/responses") == 1
+
+
+@needs("openai-agents", "responses in a stream")
+def test_openai_agents_stream_responses(up, hooked):
+    from agents import Agent, Runner, set_tracing_disabled
+
+    set_tracing_disabled(True)
+
+    async def main():
+        async def ask():
+            run = Runner.run_streamed(Agent(name="a", model="gpt-5"), "hi")
+            return [event.type async for event in run.stream_events()], run.final_output
+
+        return await atwice(ask)
+
+    first, second = asyncio.run(main())
+    assert first == second
+    assert first[1] == "hello"
+    assert up.count("/v1/responses") == 1
+
+
 @needs("openai-agents", "async plain")
 def test_openai_agents(up, cache):
     from agents import Agent, OpenAIChatCompletionsModel, Runner, set_tracing_disabled

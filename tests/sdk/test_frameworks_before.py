@@ -35,6 +35,49 @@ def test_instructor(up, cache):
     assert up.count() == 1
 
 
+@needs("instructor", "sync stream")
+def test_instructor_streams(up, cache):
+    import instructor
+    from openai import OpenAI
+    from pydantic import BaseModel
+
+    class Place(BaseModel):
+        city: str
+
+    client = instructor.from_openai(OpenAI())
+    ask = {"model": "gpt-4", "messages": MESSAGES, "response_model": Place, "max_retries": 0}
+    with wrap(client, cache):
+        first, second = twice(lambda: [part.model_dump() for part in client.chat.completions.create_partial(**ask)])
+    assert first == second
+    assert first[-1] == {"city": "Zug"}
+    assert up.count() == 1
+
+
+@needs("instructor", "async stream")
+def test_instructor_async_streams(up, cache):
+    import instructor
+    from openai import AsyncOpenAI
+    from pydantic import BaseModel
+
+    class Place(BaseModel):
+        city: str
+
+    async def main():
+        client = instructor.from_openai(AsyncOpenAI())
+        ask = {"model": "gpt-4", "messages": MESSAGES, "response_model": Place, "max_retries": 0}
+
+        async def parts():
+            return [part.model_dump() async for part in client.chat.completions.create_partial(**ask)]
+
+        with wrap(client, cache):
+            return await atwice(parts)
+
+    first, second = asyncio.run(main())
+    assert first == second
+    assert first[-1] == {"city": "Zug"}
+    assert up.count() == 1
+
+
 @needs("instructor", "async plain")
 def test_instructor_async(up, cache):
     import instructor

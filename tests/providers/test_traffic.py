@@ -42,7 +42,9 @@ NATIVE = ("/model/", "/v1beta", "/api/", "/v1/chat", "/v2/", "/v1/generate", "/v
 OPENAI_OR_ANTHROPIC = [
     exchange
     for exchange in KEPT
-    if "/openai/" in exchange.path or not exchange.path.startswith(NATIVE) or exchange.path.endswith("/completions")
+    if "/openai/" in exchange.path
+    or not exchange.path.startswith(NATIVE)
+    or exchange.path.endswith(("/completions", "/responses"))
 ]
 TERMINALS = {"message_stop", "response.completed", "response.incomplete", "message-end"}
 

@@ -42,7 +42,8 @@ async def answer(reader, writer):
             for _ in range(1 if quick else count - 1):
                 writer.write(chunk(word))
                 await writer.drain()
-                await asyncio.sleep(0 if quick else pause)
+                # Long enough for the first word not to be the whole answer, which is passed on once it is stored.
+                await asyncio.sleep(0.005 if quick else pause)
             writer.write(chunk(last + "data: [DONE]\\n\\n") + b"0\\r\\n\\r\\n")
             await writer.drain()
     except (asyncio.IncompleteReadError, ConnectionError):

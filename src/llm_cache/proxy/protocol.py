@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from llm_cache.proxy.corked import Corked
 from llm_cache.proxy.incoming import TARGET
 from llm_cache.proxy.refusal import Refusal, early_reply
 from llm_cache.proxy.shortcut import MOST_REQUEST, WHOLE
@@ -47,6 +48,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._corked = Corked(transport, self.loop)
         self._listen()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -156,7 +158,14 @@ class Connection(HttpToolsProtocol):
         if not self.url.startswith(b"/"):
             # uvicorn would use the path of a whole URL, as if its host had not been there.
             cast("dict[str, Any]", self.scope)[TARGET] = self.url.decode("latin-1")
+        before: RequestResponseCycle | None = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = cast("asyncio.Transport", self._corked)
+
+    def on_response_complete(self) -> None:
+        self._corked.over()
+        super().on_response_complete()
 
     def _too_large(self) -> Refusal:
         return Refusal(

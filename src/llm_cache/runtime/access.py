@@ -199,6 +199,10 @@ class Access:
             self._tier.put(entry, generation)
         return entry
 
+    def remembers(self, key: str) -> bool:
+        """Whether `recall` is worth asking: something of that key is in memory, be it out of date."""
+        return key in self._tier
+
     def recall(self, key: str, generation: int) -> Entry | None:
         """The entry of that key if it is at hand in memory and still what the store of this generation has."""
         return self._tier.get(key, generation, self._clock())

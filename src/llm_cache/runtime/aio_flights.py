@@ -178,6 +178,8 @@ class AsyncFlight:
             self._flights.land(self.key, self, failed_at=time.monotonic())
         next(relay.body)  # to its first Pull
         self._landing = Landing.JOINED
+        # The leader is about to ask for it, which takes some turns of the loop more; mostly it has come with the head.
+        self._want()
         self._notify()
 
     def died(self, *, refused: bool = False) -> None:

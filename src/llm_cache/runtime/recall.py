@@ -29,6 +29,8 @@ def recalled(ask: Ask, world: World, tell: Callable[[Event], None]) -> Replay | 
         # On a sealed store a lookup also sees whether its keys have been changed.
         return None
     access = world.access
+    if not access.remembers(signature.key):
+        return None
     generation = access.generation()
     if generation is None or (entry := access.recall(signature.key, generation)) is None:
         return None

@@ -84,6 +84,10 @@ class Tier:
                 if kept is not None:
                     self._size -= kept[1]
 
+    def __contains__(self, key: str) -> bool:
+        """Whether an entry of that key was kept; what is in memory may still be out of date."""
+        return key in self._entries
+
     def __len__(self) -> int:
         """How many entries are kept."""
         return len(self._entries)

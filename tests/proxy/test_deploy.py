@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,26 @@ def test_every_key_and_variable_of_the_guide_exists() -> None:
     assert set(re.findall(r"LLMCACHE_\w+", told)) <= variables
     keys = {name for name in KEYS if name.startswith("proxy_")}
     assert keys <= set(re.findall(r"proxy_\w+", told))
+
+
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd-analyze is not on the path")
+    unit = (ROOT / "deploy" / "llm-cache.service").read_text(encoding="utf-8")
+    start = "/usr/local/bin/llm-cache serve"
+    assert start in unit
+    # It looks whether the program is there.
+    there = tmp_path / "llm-cache.service"
+    there.write_text(unit.replace(start, f"{sys.executable} serve"), encoding="utf-8")
+    done = subprocess.run([tool, "verify", str(there)], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "llm-cache" in line]) == (0, [])
+
+
+def test_prometheus_takes_the_rules() -> None:
+    tool = shutil.which("promtool")
+    if tool is None:
+        pytest.skip("promtool is not on the path")
+    rules = ROOT / "deploy" / "llm-cache-rules.yml"
+    done = subprocess.run([tool, "check", "rules", str(rules)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -153,7 +153,7 @@ def test_a_large_body_is_no_large_head(size: int, upstream: FakeUpstream, databa
 def test_a_silent_client_is_let_go(upstream: FakeUpstream, proxy: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llm_cache.proxy.protocol.SILENCE_S", 0.2)
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    for sent in (b"", b"POST /v1/chat", head + b"content-length: 9\r\n\r\n{"):
+    for sent in (b"", b"\r\n", b"POST /v1/chat", head + b"content-length: 9\r\n\r\n{"):
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as line:
             line.sendall(sent)
             assert line.recv(65536) == b""

@@ -21,6 +21,8 @@ class Corked:
 
     def write(self, data: bytes) -> None:
         """Write, or hold what begins a reply until the turn of the loop ends."""
+        if self._transport.is_closing():
+            return  # it is refused or let go while an answer is under way, which the cycle hears of a little later
         if self._fresh:
             self._fresh = False
             self._held = data

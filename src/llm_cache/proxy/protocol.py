@@ -132,7 +132,8 @@ class Connection(HttpToolsProtocol):
             if self._head_bytes > self.header_bytes:
                 self._refuse(self._too_large())
                 return
-        if self._in_request:
+        if self._in_request or self._idle:
+            # Blank lines between requests begin none, but have ended the wait for one.
             self._listen()
 
     def send_400_response(self, msg: str) -> None:

@@ -46,6 +46,10 @@ class Busy(ConnectionError):
     """As many calls as are allowed are under way."""
 
 
+class NoWay(ConnectionError):
+    """The environment wants a kind of proxy that the client library does not speak to."""
+
+
 class Outbound:
     """The client. It belongs to one event loop at a time and makes its session there when it is first used.
 
@@ -134,7 +138,14 @@ class Outbound:
         host = rest.partition("/")[0]
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
         # Another machine cannot reach what listens on our loopback.
-        return None if proxy is None or is_loopback(host) or proxy_bypass(host) else proxy
+        if proxy is None or is_loopback(host) or proxy_bypass(host):
+            return None
+        kind, _, named = proxy.partition("://")
+        if not named:
+            return f"http://{proxy}"  # as curl and the SDKs read it
+        if kind not in {"http", "https"}:
+            raise NoWay(f"it is of the kind {kind}, and only HTTP proxies are used")
+        return proxy
 
 
 class Answer:
@@ -203,6 +214,10 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
         code, what = "upstream_unreachable", "could not be reached: its name is not known"
     elif isinstance(error, (aiohttp.ClientSSLError, ssl.SSLError, aiohttp.ClientConnectorCertificateError)):
         code, what = "upstream_unreachable", "could not be reached: there is no TLS connection that can be trusted"
+    elif isinstance(error, (aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError, NoWay)):
+        # Not the upstream: the one that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names.
+        code, what = "upstream_unreachable", "could not be reached through the proxy that the environment names: "
+        what += _of_proxy(error)
     elif isinstance(error, aiohttp.ClientConnectorError):
         code, what = "upstream_unreachable", f"could not be reached: {_reason(error.os_error)}"
     elif isinstance(error, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)):
@@ -210,6 +225,12 @@ def refusal_of(error: BaseException, name: str) -> Refusal:
     elif isinstance(error, (aiohttp.ClientResponseError, aiohttp.InvalidURL)):
         what = "gave an answer that cannot be understood"
     return Refusal(502, code, f'The upstream "{name}" {what}.', miss=True, forwarded=True)
+
+
+def _of_proxy(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"it answered {error.status}"
+    return _reason(error.os_error) if isinstance(error, aiohttp.ClientConnectorError) else str(error)
 
 
 def _reason(error: OSError) -> str:

@@ -21,6 +21,8 @@ FREE = Usage(input_tokens=0, output_tokens=0)
 
 def openai_usage(value: object, service_tier: object = None) -> Usage | None:
     """The `usage` of OpenAI's formats, under its old names and its new ones, with the `service_tier` beside it."""
+    if not value:
+        return None  # as in nearly every chunk of a stream
     told = maybe(value)
     asked = _first(told, "prompt_tokens", "input_tokens")
     said = _first(told, "completion_tokens", "output_tokens")

@@ -9,14 +9,14 @@ import asyncio
 import os
 import threading
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol
 
 from llm_cache.core.effects import Claimed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 NO_CONVOY_S = 5.0
 """How long nobody waits on a key after its fetch was answered with an error."""
@@ -44,19 +44,25 @@ class Fetch:
 _fetch: ContextVar[Fetch | None] = ContextVar("llm_cache_fetch", default=None)
 
 
-@contextmanager
-def fetching(key: str) -> Iterator[Fetch]:
-    """Mark that this context awaits the head of a fetch."""
-    outer = _fetch.get()
-    if outer is not None:
-        outer.nested = True
-    fetch = Fetch(key, outer)
-    token = _fetch.set(fetch)
-    try:
-        yield fetch
-    finally:
+class fetching:  # noqa: N801 - a context manager, used as one
+    """Mark that this context awaits the head of a fetch, or a piece of its body."""
+
+    # No generator: it is entered for every chunk of every stream.
+    __slots__ = ("_fetch", "_token")
+
+    def __init__(self, key: str) -> None:
+        self._fetch = Fetch(key, _fetch.get())
+
+    def __enter__(self) -> Fetch:
+        fetch = self._fetch
+        if fetch.outer is not None:
+            fetch.outer.nested = True
+        self._token = _fetch.set(fetch)
+        return fetch
+
+    def __exit__(self, *_: object) -> None:
         with suppress(ValueError):  # the collector closes a forgotten coroutine in a context of its own
-            _fetch.reset(token)
+            _fetch.reset(self._token)
 
 
 def within(key: str) -> bool:

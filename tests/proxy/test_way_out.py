@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from llm_cache.proxy.upstream import trusted
 from llm_cache.testing import FakeUpstream, Reply, openai_chat
 
 from .running import ASK, NO_PROXY, Process, running
@@ -36,6 +40,17 @@ def test_a_certificate_that_the_environment_vouches_for(upstream: FakeUpstream, 
         with Process(given, {"SSL_CERT_FILE": files[0]}) as process, httpx.Client(**NO_PROXY) as client:
             assert client.post(process.url() + CHAT, json=ASK).status_code == 200
     assert upstream.count() == 1
+
+
+def test_where_the_system_trusts_nobody_it_is_whom_the_sdks_trust() -> None:
+    pytest.importorskip("certifi")
+    code = "from llm_cache.proxy.upstream import trusted; print(trusted().cert_store_stats()['x509_ca'])"
+    nothing = {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": "/nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **nothing}, capture_output=True, text=True, timeout=30
+    )
+    assert int(done.stdout) > 50, done.stderr
+    assert trusted() is True, "what the environment names is enough"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

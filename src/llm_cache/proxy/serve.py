@@ -196,6 +196,8 @@ def _serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 20)
+        # The background thread may hold the interpreter for as long as that, and while it loads prices it does.
+        sys.setswitchinterval(0.001)
         try:
             await server.serve(sockets=sockets)
         finally:

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -119,7 +120,7 @@ class Outbound:
             self._loop = loop
             self._session = aiohttp.ClientSession(
                 # Our own limit refuses; the connector's would make calls wait in a queue, unseen.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S),
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ssl=trusted()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=_AUTOMATIC,
                 timeout=self._timeout,
@@ -146,6 +147,22 @@ class Outbound:
         if kind not in {"http", "https"}:
             raise NoWay(f"it is of the kind {kind}, and only HTTP proxies are used")
         return proxy
+
+
+def trusted() -> ssl.SSLContext | bool:
+    """Whom to trust: whom the system or `SSL_CERT_FILE` trusts, which is True; where there is neither, whom SDKs trust.
+
+    A Python from python.org on macOS, and a small container, have no authorities at all; SDKs work there, because httpx
+    brings its own.
+    """
+    paths = ssl.get_default_verify_paths()
+    if sys.platform == "win32" or paths.cafile or paths.capath:
+        return True
+    try:
+        import certifi
+    except ImportError:
+        return True
+    return ssl.create_default_context(cafile=certifi.where())
 
 
 class Answer:

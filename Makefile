@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-slow check reference docs dist bench format lock clean environment
+.PHONY: help serve demo test test-slow check reference docs dist changelog bench format lock clean environment
 
 help: ## This list.
 	@echo 'make TARGET [ARGS="..."]'
@@ -54,6 +54,9 @@ dist: ## The sdist and the wheel, in build/dist, then the wheel alone in an empt
 	@$(PYTHON) tools/environment.py .venvs/release requirements/release.txt
 	@.venvs/release/bin/python tools/make_dist.py
 	@$(PYTHON) tools/try_wheel.py locked --quick $(PYTEST_ARGS)
+
+changelog: ## Whether the changelog has its form, and, with TAG=v1.2.3, tells of that release.
+	@$(PYTHON) tools/check_changelog.py $(TAG)
 
 bench: environment ## Us beside what we are measured against, in one run.
 	@$(BIN)/python tools/run_bench.py $(ARGS)

@@ -18,6 +18,7 @@ GATES: dict[str, tuple[str, ...]] = {
     "files": (sys.executable, "tools/check_files.py"),
     "surface": (sys.executable, "tools/check_surface.py"),
     "reference": (sys.executable, "tools/make_reference.py", "--check"),
+    "changelog": (sys.executable, "tools/check_changelog.py"),
     "traces": (sys.executable, "tools/check_traces.py"),
     "locks": (sys.executable, "tools/check_locks.py"),
 }

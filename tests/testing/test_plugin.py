@@ -141,6 +141,8 @@ def test_no_provider_is_reached_past_the_cache(ask, pytester):
         def test_it():
             with pytest.raises(OSError, match=r"offline.*api\\.openai\\.com \\(openai\\)"):
                 socket.create_connection(("api.openai.com", 443))
+            with socket.socket() as plain, pytest.raises(OSError, match="api.anthropic.com"):
+                plain.connect(("api.anthropic.com", 443))
             assert socket.getaddrinfo("127.0.0.1", 80)
         """
     )
@@ -175,3 +177,85 @@ def test_decorated_functions_use_the_tests_cache(ask, pytester, upstream):
 def test_a_marker_that_is_wrong_says_so(ask, upstream, pytester, marker, said):
     write(pytester, upstream, marker=marker)
     assert said in ask(status=pytest.ExitCode.USAGE_ERROR)
+
+
+SHARED = """
+    import httpx, pytest
+
+    def ask(text):
+        reply = httpx.post({url!r} + "/v1/chat/completions",
+            json={{"model": "gpt-4o-mini", "messages": [{{"role": "user", "content": text}}]}})
+        return reply.json()["choices"][0]["message"]["content"]
+
+    @pytest.fixture(scope="module")
+    def shared():
+        yield ask("shared")
+
+    class TestBoth:
+        def test_one(self, shared):
+            assert shared == "Hello!"
+
+        def test_two(self, shared):
+            assert shared == ask("own") == "Hello!"
+"""
+
+
+def test_what_a_shared_fixture_asks_is_found_by_whichever_test_comes_first(ask, upstream, pytester):
+    pytester.makepyfile(test_them=SHARED.format(url=upstream.url))
+    ask("--llm-cache=auto")
+    assert upstream.count() == 2
+    folder = pytester.path / "cassettes" / "test_them"
+    assert sorted(file.name for file in folder.iterdir()) == ["TestBoth-test_two.json", "shared.json"]
+    for alone in ("test_one", "test_two"):
+        ask("--llm-cache=offline", f"test_them.py::TestBoth::{alone}")
+    (folder / "shared.json").unlink()
+    said = ask("--llm-cache=offline", status=1)
+    assert "shared.json: pytest --llm-cache=auto" in said
+    assert upstream.count() == 2
+
+
+def test_cases_whose_names_look_alike_in_a_file_have_each_their_own(ask, upstream, pytester):
+    marker = '@pytest.mark.parametrize("case", ["a/b", "a-b", "a b"])'
+    write(pytester, upstream, marker=marker, fixtures="case")
+    ask("--llm-cache=refresh")
+    assert len(list((pytester.path / "cassettes" / "test_them").iterdir())) == 3
+
+
+def test_a_test_that_was_renamed_is_told_where_its_recording_is(ask, upstream, pytester):
+    write(pytester, upstream)
+    ask("--llm-cache=auto")
+    file = pytester.path / "test_them.py"
+    file.write_text(file.read_text().replace("def test_it", "def test_that"))
+    said = ask("--llm-cache=offline", status=1)
+    assert "in the cassettes of other tests" in said
+    assert "the requests are equal" in said or "gpt-4o-mini" in said
+
+
+RERUNS = """
+    import pytest
+    from _pytest.runner import runtestprotocol
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(item, nextitem):
+        # As plugins that run failed tests again do it.
+        for last in (False, True):
+            reports = runtestprotocol(item, nextitem=nextitem, log=False)
+            if last or not any(report.failed for report in reports):
+                for report in reports:
+                    item.ihook.pytest_runtest_logreport(report=report)
+                return True
+            item._initrequest()
+"""
+
+
+def test_a_test_that_passes_when_it_is_run_again_is_recorded(ask, upstream, pytester):
+    pytester.makeconftest(RERUNS)
+    write(pytester, upstream, marker="tries = []", fixtures="")
+    file = pytester.path / "test_them.py"
+    file.write_text(file.read_text() + "\n    tries.append(1)\n    assert len(tries) > 1\n")
+    ask("--llm-cache=auto")
+    assert (pytester.path / CASSETTE).exists()
+    file.write_text(file.read_text().replace("> 1", "> 2"))
+    (pytester.path / CASSETTE).unlink()
+    ask("--llm-cache=auto", status=1)
+    assert not (pytester.path / CASSETTE).exists()

@@ -5,7 +5,9 @@ Every pytest of an environment with llm-cache loads this file; what it needs is 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 MODES = ("offline", "auto", "refresh", "off")
 _running: pytest.StashKey[RecordedTest] = pytest.StashKey()
+_now: pytest.StashKey[RecordedTest | None] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,8 +63,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     marker = item.get_closest_marker("llm_cache")
     cassette = marker.kwargs.get("cassette") if marker else None
     test = item.stash[_running] = RecordedTest(item.path, item.nodeid, mode, _store_of(item.config), cassette)
-    with test:
-        return (yield)
+    item.config.stash[_now] = test
+    try:
+        with test:
+            return (yield)
+    finally:
+        item.config.stash[_now] = None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Forget what failed before: plugins run again what did."""
+    test = item.stash.get(_running, None)
+    if test is not None:
+        test.begin()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -74,6 +89,35 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         if report.failed and test.misses:
             report.sections.append(("llm-cache", test.told()))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Give a fixture that several tests share a cassette of its own: which of them comes first differs each time."""
+    test = request.config.stash.get(_now, None)
+    if test is None or fixturedef.scope == "function" or test.path is None:
+        return (yield)
+    from llm_cache.testing.recorded_test import RecordedTest
+
+    file = Path(inspect.getfile(inspect.unwrap(fixturedef.func)))
+    if not file.is_relative_to(request.config.rootpath) or "site-packages" in file.parts:
+        # Another plugin's: nowhere to keep a cassette.
+        return (yield)
+    own = fixturedef.argname
+    if fixturedef.scope == "class" and request.cls is not None:
+        own = f"{request.cls.__name__}::{own}"
+    if hasattr(request, "param"):
+        own = f"{own}[{request.param!r}]"
+    part = RecordedTest(file, own, test.mode, None, None)
+    with part:
+        try:
+            return (yield)
+        except BaseException:
+            part.failed = True
+            test.blame(part)
+            raise
 
 
 @pytest.fixture

@@ -179,6 +179,31 @@ def test_the_bill_names_its_parts(tmp_path):
     ]
 
 
+def test_the_bill_names_what_is_billed_otherwise(tmp_path):
+    row = {"input": 2, "cached": 1, "cache_write": 3, "cache_write_1h": 4, "output": 10, "web_searches": 5, "flex": 0.5}
+    with running(None, database_url=str(tmp_path / "db"), pricing_table={"openai": {"gpt-4o": row}}) as proxy:
+        usage = replace(
+            made("x").usage,
+            cache_read_tokens=400,
+            cache_write_tokens=300,
+            cache_write_1h_tokens=100,
+            web_searches=2,
+            terms="flex",
+        )
+        keep(proxy.engine, made("billed", usage=usage))
+        told = proxy.get(f"/dashboard/api/entries/{key_of('billed')}").json()
+    assert [(line["what"], line["tokens"], line["cost_usd"]) for line in told["bill"]] == [
+        ("input", 300, "0.3"),
+        ("read from the provider's cache", 400, "0.2"),
+        ("written to the provider's cache", 200, "0.3"),
+        ("written to the provider's cache for an hour", 100, "0.2"),
+        ("output", 500, "2.5"),
+        ("searches in the web", 2, "0.005"),
+        ("total, at flex terms", 1500, "3.505"),
+    ]
+    assert told["cost_usd"] == "3.505"
+
+
 def test_damage_and_what_is_no_json_are_shown_as_such(tmp_path):
     with running(None, database_url=str(tmp_path / "db")) as proxy:
         keep(proxy.engine, made("bytes", response=b"\xff\x00 no json"), made("broken"))

@@ -7,8 +7,8 @@ the price lists: USD per million tokens, per thousand searches, per hour of audi
 from __future__ import annotations
 
 import json
-import sys
 from decimal import Decimal
+from importlib.metadata import version
 
 import pytest
 
@@ -22,7 +22,8 @@ AT = 1_795_500_000.0  # 24 November 2026
 OPENAI, ANTHROPIC = "https://api.openai.com/v1", "https://api.anthropic.com/v1"
 GOOGLE = "https://generativelanguage.googleapis.com/v1beta/models/"
 ASK = {"messages": [{"role": "user", "content": "hi"}]}
-new_prices = pytest.mark.skipif(sys.version_info < (3, 11), reason="the prices for Python 3.10 know no terms")
+PRICES = tuple(int(part) for part in version("genai-prices").split(".")[:3])
+new_prices = pytest.mark.skipif(PRICES < (0, 2, 3), reason="prices from before know fewer terms: then they are unknown")
 
 
 def chat(model, usage, **more):
@@ -303,6 +304,15 @@ def test_terms_have_dates_too():
     # They were written down on 12 October 2026: of a flex call before, nobody can say what it cost.
     assert usd_of(chat("gpt-5", USAGE, service_tier="flex"), at=1_760_000_000.0) is None
     assert usd_of(chat("gpt-5", USAGE), at=1_760_000_000.0) is not None
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "gpt-4.1", "o3"])
+def test_prices_that_know_less_are_never_wrong(model):
+    """Also where an older genai-prices is installed: the standard price is for the standard terms alone."""
+    standard = usd_of(chat(model, {"prompt_tokens": 1000, "completion_tokens": 500}))
+    for tier in ("flex", "priority", "scale"):
+        other = usd_of(chat(model, {"prompt_tokens": 1000, "completion_tokens": 500}, service_tier=tier))
+        assert other is None or other != standard
 
 
 ROWS = {

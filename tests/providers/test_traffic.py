@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from llm_cache.core.eventstream import FrameSplitter
 from llm_cache.core.lines import LineSplitter
 from llm_cache.core.model import Head, Step
@@ -22,6 +24,7 @@ from .provider_samples import (
     needs_traffic,
     objects,
     read,
+    whole,
 )
 
 pytestmark = needs_traffic
@@ -251,3 +254,46 @@ def test_usage_is_what_was_billed(exchange: Exchange):
 def test_nothing_that_is_recorded_passes_through_unread():
     assert [exchange.name for exchange in TRAFFIC if exchange not in OURS] == []
     print(f"\n{len(OURS)} recorded exchanges of {len({exchange.provider for exchange in OURS})} vendors are read")
+
+
+PRICED_OTHERWISE = {
+    "cohere": "their reading passes over what was answered",
+    "openrouter": "the reply tells its own price",
+    "google": "thoughts that the compatible endpoint counts in the total alone",
+}
+"""Where genai-prices' own reading of a reply comes to another price, and why ours is what was billed."""
+AT = 1_795_500_000.0
+
+
+def test_plain_replies_have_the_price_that_genai_prices_reads_from_them_itself():
+    """An independent check: their readers of usage against ours, with the same prices."""
+    from datetime import datetime, timezone
+
+    genai_prices = pytest.importorskip("genai_prices")
+    from llm_cache.ledger.prices import Prices, to_usd
+    from llm_cache.providers.compatible import price_name
+
+    prices, same, other = Prices({}), 0, {}
+    for exchange in KEPT:
+        if exchange.stream or not (exchange.content_type or "").startswith("application/json"):
+            continue
+        endpoint = endpoint_of(exchange)
+        reading = whole(endpoint, head_of(exchange), exchange.response)
+        models = [name for name in (reading.model, endpoint.model) if name]
+        ours = prices.cost(endpoint.provider, models, reading.usage, AT)
+        for flavor in ("default", "chat", "responses", "embeddings"):
+            try:
+                told = genai_prices.extract_usage(
+                    json.loads(exchange.response), provider_id=price_name(endpoint.provider), api_flavor=flavor
+                )
+                theirs = told.calc_price(genai_request_timestamp=datetime.fromtimestamp(AT, timezone.utc)).total_price
+            except (ValueError, LookupError):
+                continue
+            assert ours is not None, exchange.id
+            if to_usd(ours) == theirs:
+                same += 1
+            else:
+                other[exchange.id] = endpoint.provider
+            break
+    assert same >= 30
+    assert set(other.values()) <= set(PRICED_OTHERWISE), other

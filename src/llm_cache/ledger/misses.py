@@ -18,7 +18,7 @@ from llm_cache.core.volatile import mask
 JOURNAL = "misses"
 MOST = 500
 """Lines that are kept; each has one or two kilobytes."""
-AT_ONCE = 16
+AT_ONCE = 64
 """Lines that one process adds in a second: a sample is enough to see what misses have in common."""
 LARGEST = 256 * 1024
 """Bytes of a signature beyond which a miss is not looked at."""

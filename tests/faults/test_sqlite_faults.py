@@ -236,3 +236,23 @@ def test_noise_anywhere_in_the_file_is_never_an_answer(path: Path, call: Call) -
         with LLMCache(database_url=str(path), memory_mb=0) as cache:
             for number in KEPT:
                 assert call(cache, number) == text(number)
+
+
+def test_a_damaged_request_changes_no_answer_and_is_never_shown(path: Path) -> None:
+    with filled(path) as cache:
+        store = cache.engine.store
+        # Of more than 4 KB: it has a checksum of its own, since a hit has no use for it.
+        asked = {"n": 3, "text": "".join(map(str, range(2000)))}
+        long = cache.set("long", "the answer", "openai", "m", "/v1/x", asked)
+        row = store.get(bytes.fromhex(long))
+        for place in range(len(row.value) - 3000, len(row.value), 97):
+            broken = bytearray(row.value)
+            broken[place] ^= 1 << place % 8
+            store.put(row._replace(value=bytes(broken)))
+            assert cache.get_or_set("long", pytest.fail, "openai", "m", "/v1/x", {}) == "the answer"
+            with pytest.raises(EntryError, match="damaged"):
+                cache.find(long)
+            assert cache.get("long") is None
+            assert all(entry.key != long for entry in cache.entries())
+        store.put(row)
+        assert cache.find(long)[0].request == asked

@@ -123,6 +123,19 @@ def test_more_names_than_have_numbers_stay_as_they_are() -> None:
     assert idents.restored(slim, beside, LIMIT) == (section, b"")
 
 
+def test_a_large_section_keeps_its_names_and_comes_back() -> None:
+    section = hashlib.sha256(b"x").hexdigest().encode() * 2 + b" \xc1\xff\xc1\x00 " * 20_000
+    slim, beside = idents.slimmed(section)
+    assert beside == b"\0"
+    assert idents.restored(slim, beside + b"more", LIMIT) == (section, b"more")
+    pieces = [
+        b'data: {"p":"%b","b":"\xc1\x00"}\n\n' % random.Random(n).randbytes(9).hex().upper().encode()
+        for n in range(9000)
+    ]
+    frames = tuple(Frame(piece, 0) for piece in pieces)
+    assert CODEC.decode(CODEC.encode(replace(PLAIN, frames=frames))).frames == frames
+
+
 # --- what is told of times -------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ _MARK: Final = 0xC1
 """Before the number of a name: a byte that no text has in UTF-8, and msgpack as no type. After it, 0xFF means the byte
 itself; numbers end before it, so that every mark that is found is one."""
 _ITSELF, _MOST = 0xFF, _MARK
+_LARGE: Final = 64 * 1024
 _NAME: Final = re.compile(
     rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     rb"|(?<![0-9A-Za-z])(?:[0-9a-f]{2}){8,63}(?![0-9A-Za-z])"
@@ -28,7 +29,12 @@ _HEX, _UUID = 0x80, 0xFF
 
 
 def slimmed(section: bytes) -> tuple[bytes, bytes]:
-    """The section with numbers for names, and the names: how many, a byte for each, their bits."""
+    """The section with numbers for names, and the names: how many, a byte for each, their bits.
+
+    A large one keeps its names: to look for them in 16 MB takes a second in which no other thread runs.
+    """
+    if len(section) > _LARGE:
+        return section.replace(b"\xc1", b"\xc1\xff"), b"\x00"
     known: dict[bytes, int] = {}
     kinds, bits = bytearray(), bytearray()
 

@@ -53,7 +53,7 @@ def run(copy, tmp_path):
         done = subprocess.run(
             [sys.executable, *map(str, command)],
             env={**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1", **environ},
-            cwd=copy, capture_output=True, text=True, timeout=280,
+            cwd=copy, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout
@@ -168,6 +168,7 @@ def test_what_is_added_is_written_as_the_house_wants_it(copy):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # a type checker, and nine hundred tests
 def test_what_is_added_has_its_types_and_breaks_no_other_test(run):
     pytest.importorskip("mypy")
     run("-m", "mypy", "src/llm_cache/providers", "src/llm_cache/stores")

@@ -121,7 +121,7 @@ def test_in_sqlite_a_lease_of_an_unknown_machine_ends_with_its_time(
 
 def test_in_redis_a_lease_that_is_not_renewed_ends(redis_server: Server) -> None:
     store = RedisStore(redis_server.url)
-    one, two = (RedisLeases(store._reader, store._writer, 0.4) for _ in range(2))  # two processes, as far as they know
+    one, two = (RedisLeases(store._reader, store.writer, 0.4) for _ in range(2))  # two processes, as far as they know
     assert one.take(KEY, 0)
     for _ in range(4):
         time.sleep(0.15)

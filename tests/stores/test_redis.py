@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
+from llm_cache.errors import StoreBusy
 from llm_cache.stores.base import EVERYTHING, Filter
 from llm_cache.stores.redis import RedisStore
-from llm_cache.stores.redis_rows import SHARDS, TAGS, shard_of, shards_of
+from llm_cache.stores.redis_rows import BATCH, SHARDS, TAGS, shard_of, shards_of
 from llm_cache.testing.contract import a_row
 from tests.redis_servers import Server, serving
 
@@ -270,3 +272,25 @@ def test_hits_that_are_no_number_begin_anew(store: RedisStore, redis_server: Ser
     assert [(store.get(a_row(number).key).hits, store.get(a_row(number).key).last_hit_at) for number in range(2)] == [
         (2, 5.0)
     ] * 2
+
+
+def test_a_batch_is_added_once_also_when_it_was_done_without_an_answer(redis_server: Server) -> None:
+    """A paused server does what has timed out when it comes to, and what was tried again after that."""
+    store = RedisStore(redis_server.url, read_timeout_ms=200, write_timeout_ms=200)
+    store.add({("a",): {"n": 1}}, ("me", 1))
+    redis_server.send(signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            with pytest.raises(StoreBusy):
+                store.add({("a",): {"n": 10, "pico": 2**70}}, ("me", 2))
+    finally:
+        redis_server.send(signal.SIGCONT)
+    other = RedisStore(redis_server.url, read_timeout_ms=5000, write_timeout_ms=5000)
+    for store in (other, RedisStore(redis_server.url, read_timeout_ms=5000, write_timeout_ms=5000)):
+        store.add({("a",): {"n": 10, "pico": 2**70}}, ("me", 2))
+    assert other.sums() == {("a",): {"n": 11, "pico": 2**70}}
+    other.add({("a",): {"n": 100}}, ("me", 3))
+    other.add({("a",): {"n": 1000}}, ("you", 1))
+    other.add({("a",): {"n": 100}}, ("me", 3))
+    assert other.sums()["a",]["n"] == 1111
+    assert 3_000_000 < redis_server.client().pttl(BATCH + "me") <= 3_600_000

@@ -41,7 +41,7 @@ class Load:
             thread.start()
 
     def _work(self) -> None:
-        leases = RedisLeases(self.store._reader, self.store._writer, 0.2)
+        leases = RedisLeases(self.store._reader, self.store.writer, 0.2)
         while not self._stop.is_set():
             with self._lock:
                 number, self._next = self._next, self._next + 1

@@ -222,22 +222,6 @@ class Books:
         elif key and len(self.hits) < self.MOST:
             self.hits[key] = count, at
 
-    def merge(self, other: Books) -> None:
-        """Take over what another could not flush."""
-        for label, amounts in other.sums.items():
-            add(self.sums, label, amounts)
-        for pending, counts in other.pending.items():
-            mine = self.pending.setdefault(pending, {})
-            for name, count in counts.items():
-                mine[name] = mine.get(name, 0) + count
-        for (key, at), cost in other.rows.items():
-            self._tell_row(key, at, cost)
-        for key, (count, at) in other.hits.items():
-            self._touch(key, count, at)
-        # What came later stays, where there is not room for all.
-        self.recent = deque([*other.recent, *self.recent], maxlen=self.recent.maxlen)
-        self.missed = deque([*other.missed, *self.missed], maxlen=self.missed.maxlen)
-
 
 def _tokens(usage: Usage | None) -> tuple[int, int]:
     return (0, 0) if usage is None else (usage.input_tokens or 0, usage.output_tokens or 0)

@@ -24,6 +24,7 @@ from llm_cache.errors import StoreBusy, StoreError
 from llm_cache.ledger import endings, misses, recent, rollup
 from llm_cache.ledger.books import Books, Note, note_of, together
 from llm_cache.ledger.misses import Costly
+from llm_cache.ledger.outbox import Outbox
 from llm_cache.ledger.prices import Prices, to_usd
 from llm_cache.ledger.recent import Call
 from llm_cache.ledger.report import Line, Stats, lines_by
@@ -88,6 +89,7 @@ class Ledger:
         self._notes: deque[Note] = deque()
         self._names = Names()
         self._books = Books(self.prices, self._names)
+        self._outbox = Outbox(self._store)
         self._counting = threading.Lock()
         self._flushing = threading.RLock()
         self._watched = False
@@ -121,6 +123,8 @@ class Ledger:
     def flush(self) -> bool:
         """Bring everything that was noted into the store; False if that failed, and then it is kept for later."""
         with self._flushing:
+            if self._outbox.waiting and not self._send():
+                return False
             self._count(wait=True)
             with self._counting:
                 books, self._books = self._books, Books(self.prices, self._names)
@@ -130,24 +134,23 @@ class Ledger:
                 books.pending.clear()
             if not books:
                 return True
-            try:
-                deltas = _deltas(books)
-                if deltas:
-                    self._store.add(deltas)
-                self._left_pending = self._left_pending or bool(books.pending)
-                merge(self._since, {label: amounts for label, amounts in deltas.items() if label[0] != PENDING})
-                self._failing = False
-                self._rests = 0
-            except Exception as error:
-                with self._counting:
-                    self._books.merge(books)
-                if not self._failing and not self.excused():
-                    _log.warning("the account could not be written, it is kept for later: %s", error)
-                self._failing = True
-                self._rests, self._rested = min(2 * self._rests + 1, _MOST_RESTS), 0
-                return False
-            self._tell_entries(books)
-            return True
+            self._outbox.put(books)
+            return self._send()
+
+    def _send(self) -> bool:
+        try:
+            books, deltas = self._outbox.send()
+        except Exception as error:
+            if not self._failing and not self.excused():
+                _log.warning("the account could not be written, it is kept for later: %s", error)
+            self._failing = True
+            self._rests, self._rested = min(2 * self._rests + 1, _MOST_RESTS), 0
+            return False
+        self._left_pending = self._left_pending or bool(books.pending)
+        merge(self._since, {label: amounts for label, amounts in deltas.items() if label[0] != PENDING})
+        self._failing, self._rests = False, 0
+        self._tell_entries(books)
+        return True
 
     def account(self, *, lenient: bool = False) -> Sums:
         """All sums by label, with everything that can be priced: of this process and what others have flushed.
@@ -180,11 +183,13 @@ class Ledger:
             self._count(wait=True)
             with self._counting:
                 # A store that cannot be written to keeps us from flushing, not from counting.
-                merge(sums, self._books.sums)
-                for pending, counts in self._books.pending.items():
-                    unknown = Books(self.prices, self._names)
-                    unknown.book(pending.label, counts, None)
-                    merge(sums, unknown.sums)
+                left = [self._books] if self._outbox.waiting is None else [self._outbox.waiting[0], self._books]
+                for books in left:
+                    merge(sums, books.sums)
+                    for pending, counts in books.pending.items():
+                        unknown = Books(self.prices, self._names)
+                        unknown.book(pending.label, counts, None)
+                        merge(sums, unknown.sums)
             return sums
 
     def stats(self, *, lenient: bool = False, since: str | None = None) -> Stats:
@@ -253,7 +258,7 @@ class Ledger:
         """
         flushed = not hopeless and self.flush()
         self._count(wait=True)
-        if not flushed and self._books:
+        if not flushed and (self._books or self._outbox.waiting):
             _log.warning("the store still fails at the end: what was counted since it last answered is lost")
         if flushed and self._left_pending and self.prices.loaded:
             with contextlib.suppress(StoreError):
@@ -388,10 +393,3 @@ def _never() -> bool:
 
 def _nobody(keys: list[str]) -> None:
     """Listens where nobody keeps entries."""
-
-
-def _deltas(books: Books) -> Sums:
-    deltas = {label: dict(amounts) for label, amounts in books.sums.items()}
-    for pending, counts in books.pending.items():
-        merge(deltas, {pending.to_label(): counts})
-    return deltas

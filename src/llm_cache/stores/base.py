@@ -31,6 +31,8 @@ __all__ = [
 
 LEASE_S = 30.0
 """How long a lease lasts that nobody renews."""
+Once = tuple[str, int]
+"""Who adds, and the number of what it adds, one more each time."""
 _PREFIX = re.compile(r"[0-9a-f]{1,64}")
 
 
@@ -210,8 +212,12 @@ class Watched(Protocol):
 class Counters(Protocol):
     """Sums that survive: a table of integers by label, used by the ledger."""
 
-    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
-        """Add each named amount to the sums under its label, all of them or none; a sum of 0 is forgotten."""
+    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]], once: Once | None = None) -> None:
+        """Add each named amount to the sums under its label, all of them or none; a sum of 0 is forgotten.
+
+        What was added under `once` is not added again, for an hour at least. A store whose errors mean that nothing
+        was done need not remember it.
+        """
         ...
 
     def sums(self) -> dict[tuple[str, ...], dict[str, int]]:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
+from llm_cache.stores.base import Once
+
 
 @dataclass
 class Document:
@@ -58,8 +60,9 @@ class Beside:
         """The document, for as long as the block runs nobody else's; what is changed in it is kept at its end."""
         raise NotImplementedError
 
-    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
+    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]], once: Once | None = None) -> None:
         """See `Counters`."""
+        del once  # what fails was not done
         with self._document() as document:
             for label, amounts in deltas.items():
                 sums = document.sums.setdefault(label, {})

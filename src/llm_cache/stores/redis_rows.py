@@ -87,7 +87,9 @@ class Shard:
 SHARDS = tuple(Shard(tag) for tag in TAGS)
 _COMMON = f"{PREFIX}:{{{TAGS[0]}}}"
 """What belongs to the store as a whole lies in the first shard's slot."""
-SUMS, SECRETS, KEPT, JOURNAL = (f"{_COMMON}:{name}" for name in ("sums", "secrets", "kept", "journal:"))
+SUMS, SECRETS, KEPT = (f"{_COMMON}:{name}" for name in ("sums", "secrets", "kept"))
+JOURNAL, BATCH = (f"{_COMMON}:{name}:" for name in ("journal", "batch"))
+"""With the journal's name; with that of who adds to sums, whose latest number it has."""
 
 
 def shard_of(key: bytes) -> Shard:

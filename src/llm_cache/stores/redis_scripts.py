@@ -248,32 +248,44 @@ class Plain(Script):
         self.sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-ADD = Plain("""
-local key = KEYS[1]
-for i = 1, #ARGV, 2 do
+_ONCE = """
+local key, batch, number, hour_ms = KEYS[1], KEYS[2], tonumber(ARGV[1]), 3600000
+if batch and tonumber(redis.call('GET', batch) or '0') >= number then return 1 end
+"""
+_DONE = """
+if batch then redis.call('SET', batch, number, 'PX', hour_ms) end
+return 1
+"""
+"""What is done under a number is not done again: the second key has the latest number of who adds."""
+
+ADD = Plain(
+    _ONCE
+    + """
+for i = 2, #ARGV, 2 do
   local now = redis.call('HGET', key, ARGV[i])
   if #ARGV[i + 1] > 18 or (now and #now > 18) then return 0 end
 end
-for i = 1, #ARGV, 2 do
+for i = 2, #ARGV, 2 do
   if redis.call('HINCRBY', key, ARGV[i], ARGV[i + 1]) == 0 then redis.call('HDEL', key, ARGV[i]) end
 end
-return 1
-""")
-"""Adds to sums: name and amount of each. 0, and nothing is done, if any of them may not fit into 64 bits."""
+"""
+    + _DONE
+)
+"""Adds to sums: a number, then name and amount of each. 0, and nothing is done, if any may not fit into 64 bits."""
 
-SWAP = Plain("""
-local key = KEYS[1]
-for i = 1, #ARGV, 3 do
+_SWAP = """
+for i = 2, #ARGV, 3 do
   if (redis.call('HGET', key, ARGV[i]) or '') ~= ARGV[i + 1] then return 0 end
 end
-for i = 1, #ARGV, 3 do
+for i = 2, #ARGV, 3 do
   if ARGV[i + 2] == '' then redis.call('HDEL', key, ARGV[i]) else redis.call('HSET', key, ARGV[i], ARGV[i + 2]) end
 end
-if KEYS[2] then redis.call('INCR', KEYS[2]) end
-return 1
-""")
-"""Sets fields of a hash if they all are what they are expected to be: name, old and new of each; empty is none. With a
-second key, that counts it."""
+"""
+SWAP_ONCE = Plain(_ONCE + _SWAP + _DONE)
+"""Sets fields of a hash if all are what they are expected to be: a number, then name, old and new of each; empty is
+none."""
+SWAP = Plain("local key = KEYS[1]" + _SWAP + "redis.call('INCR', KEYS[2]) return 1")
+"""The same without a number (0), and counts that in the second key."""
 
 RENEW = Plain("""
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end

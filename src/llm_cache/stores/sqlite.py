@@ -19,7 +19,7 @@ from weakref import finalize
 
 from llm_cache.errors import StoreError
 from llm_cache.stores import base, sqlite_salvage, sqlite_space
-from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary
+from llm_cache.stores.base import EVERYTHING, Filter, Once, Row, Shrunk, Summary
 from llm_cache.stores.registry import Opening
 from llm_cache.stores.sqlite_connections import Connections
 from llm_cache.stores.sqlite_filters import condition, groups, of_names_alone, page
@@ -230,8 +230,9 @@ class SqliteStore:
         """See `Store`."""
         self._connections.close()
 
-    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
+    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]], once: Once | None = None) -> None:
         """See `Counters`. Added in Python, which has integers of any size, under the write lock."""
+        del once  # what fails is rolled back
         with self._connections.writing() as channel:
             for label, amounts in deltas.items():
                 text = json.dumps(label)

@@ -16,6 +16,7 @@ from llm_cache.errors import EntryError, LLMCacheError, SealError
 if TYPE_CHECKING:
     from llm_cache.clients.cache import LLMCache
     from llm_cache.config import Settings
+    from llm_cache.core.model import Row
     from llm_cache.ledger.report import Stats
 
 Status = Literal["ok", "warning", "failure"]
@@ -123,7 +124,9 @@ def store(cache: LLMCache) -> Iterator[Finding]:
         found = [finding for finding in cache.check() if "read by other" not in finding]
     except LLMCacheError as error:
         found = [str(error)]
-    unread, looked = unreadable(cache)
+    unread, beside, looked = unreadable(cache)
+    if beside:
+        found.append(f"of {beside:,} of the newest {looked:,} entries the request is damaged; their answers are whole")
     if unread:
         found.append(f"{unread:,} of the newest {max(unread, looked):,} entries cannot be read, and count as misses")
     for sentence in found:
@@ -132,9 +135,9 @@ def store(cache: LLMCache) -> Iterator[Finding]:
         yield Finding("integrity", "ok", "what is stored is whole")
 
 
-def unreadable(cache: LLMCache) -> tuple[int, int]:
-    """How many of the newest entries cannot be read, and how many were looked at."""
-    unread = looked = 0
+def unreadable(cache: LLMCache) -> tuple[int, int, int]:
+    """How many of the newest entries cannot be read, of how many only the request, and how many were looked at."""
+    unread = beside = looked = 0
     try:
         for row in cache.engine.store.scan(limit=MOST_READ):
             looked += 1
@@ -145,9 +148,20 @@ def unreadable(cache: LLMCache) -> tuple[int, int]:
                 unread += cache.engine.sealing.on
             except EntryError:
                 unread += 1
+            else:
+                beside += not _explained(cache, row)
     except LLMCacheError:
         unread += 1  # the scan itself has come upon damage
-    return unread, looked
+    return unread, beside, looked
+
+
+def _explained(cache: LLMCache, row: Row) -> bool:
+    """Whether the request beside an answer is whole, which a hit does not look at."""
+    try:
+        cache.engine.codec.asked(row)
+    except EntryError:
+        return False
+    return True
 
 
 def encryption(cache: LLMCache) -> Iterator[Finding]:

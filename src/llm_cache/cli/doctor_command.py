@@ -19,6 +19,7 @@ from llm_cache.cli.main import DONE, FAILED
 from llm_cache.errors import ConfigError, LLMCacheError
 
 if TYPE_CHECKING:
+    from llm_cache.clients.cache import LLMCache
     from llm_cache.config import Settings
 
 _MARKS = {"ok": "ok", "warning": "WARNING", "failure": "FAILURE"}
@@ -75,6 +76,8 @@ def _findings(settings: Settings, salvage: bool | None) -> Iterator[Finding]:
     found: list[Finding] = []
     try:
         with LLMCache() as cache:
+            if settings.backend == "redis":
+                found.extend(_redis(cache, settings))
             found.extend(damage.store(cache, salvage=salvage))
             found.extend(checks.encryption(cache))
             if not any(finding.status == "failure" for finding in found):
@@ -88,6 +91,17 @@ def _findings(settings: Settings, salvage: bool | None) -> Iterator[Finding]:
     yield from found
     yield checks.clock(newest)
     yield from checks.pricing(settings, stats)
+
+
+def _redis(cache: LLMCache, settings: Settings) -> Iterator[Finding]:
+    from llm_cache.cli import redis_checks
+    from llm_cache.stores.redis import RedisStore
+
+    if isinstance(cache.engine.store, RedisStore):
+        try:
+            yield from redis_checks.redis(cache.engine.store, settings)
+        except LLMCacheError as error:
+            yield Finding("redis", "failure", str(error))
 
 
 def _print(found: list[Finding], settings: Settings | None) -> None:

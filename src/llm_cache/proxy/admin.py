@@ -123,4 +123,5 @@ class Admin:
             access.lookup(_NOBODY)
         else:
             await asyncio.to_thread(access.lookup, _NOBODY)
+        access.reviving.soon()
         return access.healthy

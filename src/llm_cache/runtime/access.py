@@ -22,6 +22,7 @@ from llm_cache.runtime.keeping import Keeping
 from llm_cache.runtime.leases import Leases
 from llm_cache.runtime.listening import heard
 from llm_cache.runtime.mending import Mending
+from llm_cache.runtime.reviving import NOBODY, Reviving
 from llm_cache.runtime.sealing import Sealing, belongs
 from llm_cache.runtime.tier import Tier
 
@@ -54,6 +55,7 @@ class Access:
     Attributes:
         leases: who may fetch what, among all processes.
         sealing: the store's keys; by default encryption is off.
+        reviving: finds out whether writing works again.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Access:
         self._reading = Breaker(f"reading the cache in {place}", beside=beside)
         self._writing = Breaker(f"writing the cache in {place}", beside=beside)
         self._keeping = Keeping(store, codec, self._sealing, self._mending, self._writing, self._tell, self._failed)
+        self.reviving = Reviving(store, writer, self._writing, clock)
         self.leases = Leases(
             store.leases,
             writer,
@@ -275,7 +278,7 @@ class Access:
     def _probe(self) -> None:
         began = time.monotonic()
         try:
-            self.store.get(bytes(32))
+            self.store.get(NOBODY)
         except Exception as error:
             self._reading.failed(time.monotonic(), error)
         else:

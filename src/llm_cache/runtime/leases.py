@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llm_cache.runtime.writer import Writer
     from llm_cache.stores.base import Leases as Store
 
+_AGAIN_S = 1.0
 LONGEST_S = 3600.0
 """A fetch that takes longer than this is nobody's business any more: its lease is not renewed."""
 
@@ -59,6 +60,7 @@ class Leases:
         self.patience_s = patience_s
         self._clock = clock
         self._held: dict[str, float] = {}
+        self._unsure: set[str] = set()
         self._lock = threading.Lock()
         forks.tell(self)
 
@@ -110,6 +112,7 @@ class Leases:
         with self._lock:
             held, self._held = self._held, {}
         self._writer.cease(self)
+        self._writer.cease(self._let_go)
         if held and release and self._store is not None and not self._breaker.failing:
             with contextlib.suppress(Exception):
                 self._store.release([bytes.fromhex(key) for key in held])
@@ -122,6 +125,9 @@ class Leases:
             taken = self._store.take(bytes.fromhex(key), self._clock())
         except Exception as error:
             self._failed(key, error)
+            # The server may have done it all the same, or do it when it comes to: others would wait for nobody.
+            self._unsure.add(key)
+            self._writer.every(_AGAIN_S, self._let_go, self._let_go)
             return True
         self._breaker.succeeded()
         if taken:
@@ -145,6 +151,21 @@ class Leases:
         except Exception as error:
             # It ends by itself.
             self._failed(key, error)
+
+    def _let_go(self) -> None:
+        """Give back what was perhaps taken, as soon as the store answers."""
+        if self._store is None or not self._breaker.allows(time.monotonic()):
+            return
+        with self._lock:
+            keys = [bytes.fromhex(key) for key in self._unsure - self._held.keys()]
+        try:
+            self._store.release(keys)
+        except Exception as error:
+            self._breaker.failed(time.monotonic(), error)
+            return
+        self._breaker.succeeded()
+        self._unsure.clear()
+        self._writer.cease(self._let_go)
 
     def _renew(self) -> None:
         oldest = time.monotonic() - LONGEST_S
@@ -171,7 +192,7 @@ class Leases:
     def after_fork(self, *, child: bool) -> None:
         """What the parent holds is the parent's to renew and to give back."""
         if child:
-            self._held = {}
+            self._held, self._unsure = {}, set()
             self._lock = threading.Lock()
         else:
             self._lock.release()

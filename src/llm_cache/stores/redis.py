@@ -17,7 +17,7 @@ from weakref import finalize
 from llm_cache.errors import StoreError
 from llm_cache.stores import base, redis_rows as rows, redis_scripts as scripts
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary, hits_of
-from llm_cache.stores.redis_client import Client
+from llm_cache.stores.redis_client import Client, understood
 from llm_cache.stores.redis_index import Index
 from llm_cache.stores.redis_leases import RedisLeases
 from llm_cache.stores.redis_rows import FIELDS, SEED, SHARDS, Shard, columns_of, row_of, shard_of
@@ -48,6 +48,10 @@ class RedisStore:
 
     Raises:
         ConfigError: the URL is wrong.
+
+    Attributes:
+        address: what the URL means.
+        writer: speaks to the servers with the deadline of all that is no lookup.
     """
 
     inline = False
@@ -62,26 +66,29 @@ class RedisStore:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        address = address_of(url)
-        self._shown = address.shown
+        self.address = address = address_of(url)
         # The cluster's client asks other nodes who has what when one fails, each with a deadline of its own.
         self.timely = not address.cluster
         self._reader = Client(address, read_timeout_ms / 1000)
-        self._writer = Client(address, write_timeout_ms / 1000)
-        self._index = Index(self._writer)
-        self._leases = RedisLeases(self._reader, self._writer, base.LEASE_S)
+        self.writer = Client(address, write_timeout_ms / 1000)
+        self._index = Index(self.writer)
+        self._leases = RedisLeases(self._reader, self.writer, base.LEASE_S)
         self._keep_expired_s = keep_expired_s
         self._clock = clock
         self._monotonic = monotonic
         self._generation = 0
         self._generation_until = 0.0
-        finalize(self, _close, self._reader, self._writer).atexit = False
+        finalize(self, _close, self._reader, self.writer).atexit = False
+
+    def __str__(self) -> str:
+        return f"Redis at {self.address.shown}"
 
     @property
     def leases(self) -> RedisLeases:
         """See `Backend`."""
         return self._leases
 
+    @understood
     def get(self, key: bytes) -> Row | None:
         """See `Store`."""
         return row_of(key, self._reader.run("HMGET", shard_of(key).prefix + key.hex(), *FIELDS))
@@ -95,6 +102,7 @@ class RedisStore:
         """The generation, if no server need be asked for it."""
         return self._generation if self._monotonic() < self._generation_until else None
 
+    @understood
     def _read_generation(self) -> int:
         until = self._monotonic() + GENERATION_S
         found = self._reader.each(("GET", shard.generation) for shard in SHARDS)
@@ -109,15 +117,17 @@ class RedisStore:
         self._generation_until = until
         return self._generation
 
+    @understood
     def put(self, row: Row) -> None:
         """See `Store`."""
-        if self._writer.script(scripts.PUT, *self._put(row)):
+        if self.writer.script(scripts.PUT, *self._put(row)):
             self._generation_until = 0.0
 
+    @understood
     def load(self, rows: Sequence[Row]) -> None:
         """See `Loads`. One way to the server and back."""
         calls = [self._put(row) for row in rows]
-        if calls and any(self._writer.scripts(scripts.PUT, calls)):
+        if calls and any(self.writer.scripts(scripts.PUT, calls)):
             self._generation_until = 0.0
         self.touch(hits_of(rows))
 
@@ -141,8 +151,15 @@ class RedisStore:
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`."""
-        return self._index.scan(where, limit)
+        rows = self._index.scan(where, limit)
+        while (row := self._next(rows)) is not None:
+            yield row
 
+    @understood
+    def _next(self, rows: Iterator[Row]) -> Row | None:
+        return next(rows, None)
+
+    @understood
     def remove(self, where: Filter) -> int:
         """See `Store`."""
         try:
@@ -150,10 +167,12 @@ class RedisStore:
         finally:
             self._generation_until = 0.0
 
+    @understood
     def touch(self, hits: Mapping[bytes, tuple[int, float]]) -> None:
         """See `Store`."""
         self._update(scripts.TOUCH, ((key, (key.hex(), count, repr(at))) for key, (count, at) in hits.items()))
 
+    @understood
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""
         self._update(scripts.PRICE, ((key, (repr(created_at), cost)) for key, created_at, cost in costs))
@@ -169,41 +188,46 @@ class RedisStore:
                 keys = (*shard.names, *(shard.prefix + key.hex() for key, _ in batch))
                 calls.append((keys, (shard.prefix, *(argument for _, arguments in batch for argument in arguments))))
         if calls:
-            self._writer.scripts(script, calls)
+            self.writer.scripts(script, calls)
 
+    @understood
     def summary(self, where: Filter = EVERYTHING) -> Summary:
         """See `Store`."""
         return self._index.summary(where)
 
     def close(self) -> None:
         """See `Store`."""
-        _close(self._reader, self._writer)
+        _close(self._reader, self.writer)
         self._generation_until = 0.0
 
-    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]]) -> None:
+    @understood
+    def add(self, deltas: Mapping[tuple[str, ...], Mapping[str, int]], once: base.Once | None = None) -> None:
         """See `Counters`. Redis counts in 64 bits; what may not fit is added here, if nobody else has meanwhile."""
         amounts = {
             json.dumps([label, name]): amount for label, named in deltas.items() for name, amount in named.items()
         }
         if not amounts:
             return
+        keys = (rows.SUMS,) if once is None else (rows.SUMS, rows.BATCH + once[0])
+        number = 0 if once is None else once[1]
         flat = [part for name, amount in amounts.items() for part in (name, str(amount))]
-        if self._writer.script(scripts.ADD, (rows.SUMS,), flat):
+        if self.writer.script(scripts.ADD, keys, (number, *flat)):
             return
         for _ in range(_TRIES):
-            before = self._writer.run("HMGET", rows.SUMS, *amounts)
-            changes: list[Any] = []
+            before = self.writer.run("HMGET", rows.SUMS, *amounts)
+            changes: list[Any] = [number]
             for (name, amount), old in zip(amounts.items(), before, strict=True):
                 total = int(old or 0) + amount
                 changes += (name, old or b"", str(total) if total else b"")
-            if self._writer.script(scripts.SWAP, (rows.SUMS,), changes):
+            if self.writer.script(scripts.SWAP_ONCE, keys, changes):
                 return
-        raise StoreError(f"the sums in Redis at {self._shown} are changed by others all the time")
+        raise StoreError(f"the sums in Redis at {self.address.shown} are changed by others all the time")
 
+    @understood
     def sums(self) -> dict[tuple[str, ...], dict[str, int]]:
         """See `Counters`."""
         sums: dict[tuple[str, ...], dict[str, int]] = {}
-        for field, amount in _pairs(self._writer.run("HGETALL", rows.SUMS)):
+        for field, amount in _pairs(self.writer.run("HGETALL", rows.SUMS)):
             try:
                 label, name = json.loads(field)
                 sums.setdefault(tuple(label), {})[name] = int(amount)
@@ -211,45 +235,52 @@ class RedisStore:
                 continue  # nothing that we have written
         return sums
 
+    @understood
     def jot(self, journal: str, lines: Sequence[bytes], most: int) -> None:
         """See `Journals`."""
         key = rows.JOURNAL + journal
         if not most:
-            self._writer.run("DEL", key)
+            self.writer.run("DEL", key)
         elif lines:
-            self._writer.each([("LPUSH", key, *lines), ("LTRIM", key, 0, most - 1)])
+            self.writer.each([("LPUSH", key, *lines), ("LTRIM", key, 0, most - 1)])
 
+    @understood
     def jotted(self, journal: str, limit: int) -> list[bytes]:
         """See `Journals`."""
         if limit <= 0:
             return []
-        found: list[bytes] = self._writer.run("LRANGE", rows.JOURNAL + journal, 0, limit - 1)
+        found: list[bytes] = self.writer.run("LRANGE", rows.JOURNAL + journal, 0, limit - 1)
         return found
 
+    @understood
     def secret(self, name: str) -> bytes:
         """See `Maintenance`."""
-        found = self._writer.run("HGET", rows.SECRETS, name)
+        found = self.writer.run("HGET", rows.SECRETS, name)
         if found is None:
-            self._writer.run("HSETNX", rows.SECRETS, name, secrets.token_bytes(32))
-            found = self._writer.run("HGET", rows.SECRETS, name)
+            self.writer.run("HSETNX", rows.SECRETS, name, secrets.token_bytes(32))
+            found = self.writer.run("HGET", rows.SECRETS, name)
         return bytes(found)
 
+    @understood
     def kept(self, name: str) -> bytes | None:
         """See `Maintenance`."""
-        found: bytes | None = self._writer.run("HGET", rows.KEPT, name)
+        found: bytes | None = self.writer.run("HGET", rows.KEPT, name)
         return found
 
+    @understood
     def keep(self, name: str, value: bytes | None, instead_of: bytes | None) -> bool:
         """See `Maintenance`."""
         keys = (rows.KEPT, SHARDS[0].generation)
-        done: int = self._writer.script(scripts.SWAP, keys, (name, instead_of or b"", value or b""))
+        done: int = self.writer.script(scripts.SWAP, keys, (0, name, instead_of or b"", value or b""))
         self._generation_until = 0.0
         return done == 1
 
+    @understood
     def check(self) -> list[str]:
         """See `Maintenance`. The index is mended on the way."""
         return self._index.check()
 
+    @understood
     def set_aside(self, now: float) -> str | None:
         """See `Maintenance`. Renames those of our keys that are something else than what we make of them."""
         suffix = time.strftime(":damaged-%Y%m%dT%H%M%SZ", time.gmtime(now))
@@ -257,18 +288,18 @@ class RedisStore:
 
     def shrink(self, limit_bytes: int, now: float) -> Shrunk:
         """See `Maintenance`. Redis has a bound of its own (`maxmemory`)."""
-        if self._writer.closed:
-            raise StoreError(f"the store in {self._shown} is closed")
+        if self.writer.closed:
+            raise StoreError(f"the store in {self.address.shown} is closed")
         return Shrunk()
 
     def compact(self) -> int:
         """See `Maintenance`. What is in Redis takes the room that it needs."""
-        self._writer.run("PING")
+        self.writer.run("PING")
         return 0
 
     def location(self) -> str:
         """See `Maintenance`."""
-        return self._shown
+        return self.address.shown
 
 
 def opened(url: str, how: Opening) -> RedisStore:

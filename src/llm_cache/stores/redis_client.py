@@ -6,10 +6,11 @@ when to ask again, and a second try would take a second deadline.
 
 from __future__ import annotations
 
+import functools
 import logging
 import random
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,7 +21,7 @@ from llm_cache.errors import StoreBusy, StoreError
 from llm_cache.stores import forks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from llm_cache.stores.redis_scripts import Script
     from llm_cache.stores.redis_url import Address
@@ -32,6 +33,21 @@ _log = logging.getLogger("llm_cache")
 _inherited: list[Any] = []
 """Connections of the parent process: closing them is the parent's business, and so nobody may collect them here."""
 Command = tuple[Any, ...]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def understood(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """What a method makes of an answer that is not what Redis would say: an error of the store, not of our code."""
+
+    @functools.wraps(method)
+    def careful(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(*args, **kwargs)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise StoreError(f"{args[0]} answered what no Redis does: {error!r}") from error
+
+    return careful
 
 
 class Client:
@@ -199,22 +215,41 @@ class Client:
         place, text = self.address.shown, str(error).partition("\n")[0]
         if isinstance(error, redis.exceptions.TimeoutError):
             return StoreBusy(f"Redis at {place} did not answer within {self._timeout_s:g} s")
-        if "NOAUTH" in text or isinstance(error, redis.exceptions.AuthenticationError):
-            return StoreError(f"Redis at {place} wants a user and a password, or others: {text}")
-        if isinstance(error, redis.exceptions.BusyLoadingError) or "LOADING" in text:
-            return StoreBusy(f"Redis at {place} is still loading its data")
-        if isinstance(error, redis.exceptions.ReadOnlyError) or "READONLY" in text:
-            return StoreError(f"Redis at {place} is a replica that may only be read; name its master")
-        if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM" in text:
-            return StoreError(f"Redis at {place} is full and evicts nothing (maxmemory-policy): {text}")
-        if isinstance(error, redis.exceptions.ConnectionError):
-            return StoreError(f"Redis at {place} cannot be reached: {text}")
+        for kind, word, busy, sentence in _SAID:
+            if isinstance(error, kind) or word in text:
+                return (StoreBusy if busy else StoreError)(f"Redis at {place} {sentence.format(text)}")
         ours = StoreError(f"Redis at {place} refused: {text}")
         ours.damaged = "WRONGTYPE" in text
         return ours
 
 
-_ERRORS = (redis.exceptions.RedisError, OSError, ValueError, TypeError, AttributeError, KeyError, IndexError)
+_SAID: tuple[tuple[type[Exception] | tuple[()], str, bool, str], ...] = (
+    (redis.exceptions.AuthenticationError, "NOAUTH", False, "wants a user and a password, or others: {}"),
+    (redis.exceptions.NoPermissionError, "NOPERM", False, "does not let this user do what a cache does (ACL): {}"),
+    (redis.exceptions.BusyLoadingError, "LOADING", True, "is still loading its data"),
+    ((), "BUSY Redis is busy", True, "is busy with a script of somebody's"),
+    (redis.exceptions.ReadOnlyError, "READONLY", False, "is a replica that may only be read; name its master"),
+    (redis.exceptions.MasterDownError, "MASTERDOWN", False, "is a replica that has lost its master"),
+    (redis.exceptions.OutOfMemoryError, "OOM", False, "is full and evicts nothing (maxmemory-policy): {}"),
+    ((), "MISCONF", False, "takes no writes, since it cannot save to its disk; its log says why"),
+    ((), "NOREPLICAS", False, "takes no writes while it has too few replicas (min-replicas-to-write)"),
+    (redis.exceptions.MaxConnectionsError, "max number of clients", True, "has as many clients as it may (maxclients)"),
+    ((), "MOVED ", False, "is a node of a cluster; the URL for that begins with redis+cluster:// or rediss+cluster://"),
+    ((), "Cluster mode is not enabled", False, "is no cluster; the URL for that begins with redis:// or rediss://"),
+    (redis.exceptions.ClusterDownError, "CLUSTERDOWN", True, "does not serve all slots of its cluster: {}"),
+    (redis.exceptions.ConnectionError, "\0", False, "cannot be reached: {}"),
+)
+"""What redis-py raises, or what the server's own words are; whether that may pass by itself; and what to tell."""
+_ERRORS = (
+    redis.exceptions.RedisError,
+    redis.exceptions.RedisClusterException,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    IndexError,
+)
 """What redis-py may raise: its own, the system's, and what an answer that is no Redis' makes of its code."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from llm_cache.stores import redis_scripts
+from llm_cache.stores.redis_client import understood
 from llm_cache.stores.redis_rows import shard_of
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class RedisLeases:
         self._ms = max(1, int(lease_s * 1000))
         self._tokens: dict[int, bytes] = {}
 
+    def __str__(self) -> str:
+        return f"Redis at {self._reader.address.shown}"
+
     def _token(self) -> bytes:
         """Who this process is; a forked child is somebody else."""
         pid = os.getpid()
@@ -36,22 +40,26 @@ class RedisLeases:
             token = self._tokens[pid]
         return token
 
+    @understood
     def take(self, key: bytes, now: float) -> bool:
         """See `Leases`."""
         taken = self._writer.run("SET", _name(key), self._token(), "NX", "PX", self._ms)
         return bool(taken) or not self.held(key, now)
 
+    @understood
     def held(self, key: bytes, now: float) -> bool:
         """See `Leases`."""
         del now
         return self._reader.run("GET", _name(key)) not in {None, self._token()}
 
+    @understood
     def renew(self, keys: Iterable[bytes], now: float) -> None:
         """See `Leases`."""
         del now
         for key in keys:
             self._writer.script(redis_scripts.RENEW, (_name(key),), (self._token(), self._ms))
 
+    @understood
     def release(self, keys: Iterable[bytes]) -> None:
         """See `Leases`."""
         for key in keys:

@@ -294,3 +294,36 @@ def test_a_batch_is_added_once_also_when_it_was_done_without_an_answer(redis_ser
     other.add({("a",): {"n": 100}}, ("me", 3))
     assert other.sums()["a",]["n"] == 1111
     assert 3_000_000 < redis_server.client().pttl(BATCH + "me") <= 3_600_000
+
+
+def test_one_entry_is_removed_without_a_walk_through_all(store: RedisStore, redis_server: Server) -> None:
+    for number in range(300):
+        store.put(a_row(number))
+    client = redis_server.client()
+    store.remove(Filter(key_prefix=a_row(0).key.hex()))
+    client.config_resetstat()
+    where = Filter(key_prefix=a_row(1).key.hex())
+    assert [row.key for row in store.scan(where)] == [a_row(1).key]
+    assert store.summary(where).entries == 1
+    assert store.remove(Filter(key_prefix=a_row(1).key.hex(), created_before=a_row(1).created_at)) == 0
+    assert store.remove(where) == 1
+    assert store.remove(where) == 0
+    stats = client.info("commandstats")
+    assert stats["cmdstat_hget"]["calls"] < 40
+    assert "cmdstat_zrange" not in stats
+    assert store.summary().entries == 298
+
+
+def test_its_files_hold_nothing_of_what_was_removed_once_they_are_written_anew(tmp_path: Path) -> None:
+    given = {"appendonly": "yes", "save": "3600 1", "rdbcompression": "no"}
+    with serving(tmp_path / "redis", **given) as server:
+        store = RedisStore(server.url, read_timeout_ms=5000, write_timeout_ms=5000)
+        store.put(a_row(1, value=b"the canary sings"))
+        server.client().save()
+        store.remove(EVERYTHING)
+        files = [file for file in (tmp_path / "redis").rglob("*") if file.is_file()]
+        assert any(b"the canary sings" in file.read_bytes() for file in files)
+        assert store.compact() >= 0
+        files = [file for file in (tmp_path / "redis").rglob("*") if file.is_file()]
+        assert not any(b"the canary sings" in file.read_bytes() for file in files)
+        store.close()

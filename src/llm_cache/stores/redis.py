@@ -15,7 +15,7 @@ from typing import Any
 from weakref import finalize
 
 from llm_cache.errors import StoreError
-from llm_cache.stores import base, redis_rows as rows, redis_scripts as scripts
+from llm_cache.stores import base, redis_files, redis_rows as rows, redis_scripts as scripts
 from llm_cache.stores.base import EVERYTHING, Filter, Row, Shrunk, Summary, hits_of
 from llm_cache.stores.redis_client import Client, understood
 from llm_cache.stores.redis_index import Index
@@ -293,9 +293,8 @@ class RedisStore:
         return Shrunk()
 
     def compact(self) -> int:
-        """See `Maintenance`. What is in Redis takes the room that it needs."""
-        self.writer.run("PING")
-        return 0
+        """See `Maintenance`. What is in memory takes the room that it needs; the files of the servers do not."""
+        return redis_files.renew(self.writer)
 
     def location(self) -> str:
         """See `Maintenance`."""

@@ -47,6 +47,10 @@ class Found(NamedTuple):
     shard: Shard
 
 
+def _names_one(where: Filter) -> bool:
+    return where.key_prefix is not None and len(where.key_prefix) == ID
+
+
 class Index:
     """The index of all shards."""
 
@@ -128,7 +132,8 @@ class Index:
 
     def remove(self, where: Filter) -> int:
         """Removes what matches."""
-        self.mend(thoroughly=True)
+        if not _names_one(where):
+            self.mend(thoroughly=True)
         removed = 0
         for shard in shards_of(where.key_prefix):
             for page in self._pages(shard, where):
@@ -146,6 +151,9 @@ class Index:
 
     def _pages(self, shard: Shard, where: Filter) -> Iterator[list[Found]]:
         """What matches by the index of one shard, a page at a time, newest first."""
+        if _names_one(where):
+            yield from self._one(shard, where)
+            return
         before = where.created_before
         # A score is the age, negative for what is after 1970: the newest have the lowest.
         score, after = "-inf" if before is None else repr(-before), ""
@@ -171,6 +179,17 @@ class Index:
                 yield page
             if len(answer) < 3 * PAGE or (where.created_since is not None and -float(score) < where.created_since):
                 return
+
+    def _one(self, shard: Shard, where: Filter) -> Iterator[list[Found]]:
+        """The same of the one entry that is named, which need not be looked for."""
+        id_ = where.key_prefix or ""
+        columns = self._client.run("HGET", shard.prefix + id_, "c")
+        bare = None if columns is None else bare_row(bytes.fromhex(id_), columns)
+        if bare is None:
+            with contextlib.suppress(StoreError):
+                self._mend_ids(shard, [id_])
+        elif where.matches(bare[0]):
+            yield [Found(-bare[0].created_at, id_, *bare, columns, shard)]
 
     # --- mending -----------------------------------------------------------------------------
 

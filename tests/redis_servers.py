@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -129,33 +129,52 @@ def serving(folder: Path, **settings: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path) -> Iterator[list[Server]]:
-    """Three masters that share the slots evenly."""
-    nodes = [
-        Server(folder / str(number), cluster_enabled="yes", cluster_node_timeout="2000") for number in range(NODES)
-    ]
+def cluster(folder: Path, *, replicas: bool = False, **settings: str) -> Iterator[list[Server]]:
+    """Three masters that share the slots evenly, and after them a replica of each if that is wanted."""
+    count = NODES * (1 + replicas)
+    given = {"cluster_enabled": "yes", "cluster_node_timeout": "2000", "repl_diskless_sync_delay": "0", **settings}
+    nodes = [Server(folder / str(number), **given) for number in range(count)]
     try:
         for node in nodes:
             node.start()
         for number, node in enumerate(nodes):
-            first, last = number * SLOTS // NODES, (number + 1) * SLOTS // NODES
-            node.client().execute_command("CLUSTER", "ADDSLOTS", *range(first, last))
+            if number < NODES:
+                first, last = number * SLOTS // NODES, (number + 1) * SLOTS // NODES
+                node.client().execute_command("CLUSTER", "ADDSLOTS", *range(first, last))
             node.client().execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
             node.client().execute_command("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-        deadline = time.monotonic() + START_S
-        while not all(_agrees(node) for node in nodes):
-            assert time.monotonic() < deadline, "the nodes did not make a cluster"
-            time.sleep(0.05)
+        _until(lambda: all(cluster_info(node)["cluster_known_nodes"] == str(count) for node in nodes))
+        for number, node in enumerate(nodes[NODES:]):
+            master = nodes[number].client().execute_command("CLUSTER", "MYID")
+            _until(lambda node=node, master=master: _told_to_follow(node, master))
+        for node in nodes[NODES:]:
+            _until(lambda node=node: node.client().info("replication").get("master_link_status") == "up")
+        _until(lambda: all(cluster_info(node)["cluster_state"] == "ok" for node in nodes))
         yield nodes
     finally:
         for node in nodes:
             node.stop()
 
 
-def _agrees(node: Server) -> bool:
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_S
+    while not true():
+        assert time.monotonic() < deadline, "the nodes did not make a cluster"
+        time.sleep(0.05)
+
+
+def _told_to_follow(node: Server, master: bytes) -> bool:
+    try:
+        node.client().execute_command("CLUSTER", "REPLICATE", master)
+    except redis.exceptions.ResponseError:  # it has not heard of its master yet
+        return False
+    return True
+
+
+def cluster_info(node: Server) -> dict[str, str]:
+    """What a node thinks of its cluster."""
     info = node.client().execute_command("CLUSTER", "INFO")
-    text = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
-    return text["cluster_state"] == "ok" and int(text["cluster_known_nodes"]) == NODES
+    return info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
 
 
 def free_port() -> int:

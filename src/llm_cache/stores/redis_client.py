@@ -236,6 +236,7 @@ _SAID: tuple[tuple[type[Exception] | tuple[()], str, bool, str], ...] = (
     (redis.exceptions.MaxConnectionsError, "max number of clients", True, "has as many clients as it may (maxclients)"),
     ((), "MOVED ", False, "is a node of a cluster; the URL for that begins with redis+cluster:// or rediss+cluster://"),
     ((), "Cluster mode is not enabled", False, "is no cluster; the URL for that begins with redis:// or rediss://"),
+    (redis.exceptions.TryAgainError, "TTL exhausted", True, "moves what was asked for to another node just now"),
     (redis.exceptions.ClusterDownError, "CLUSTERDOWN", True, "does not serve all slots of its cluster: {}"),
     (redis.exceptions.ConnectionError, "\0", False, "cannot be reached: {}"),
 )
@@ -254,4 +255,6 @@ _ERRORS = (
 
 
 def _tls(address: Address) -> dict[str, Any]:
-    return {"ssl": True} if address.tls else {}
+    # TLS 1.3 sends its tickets after the handshake, which the pool of redis-py would take for an answer to nobody;
+    # telling a name on each connection reads them.
+    return {"ssl": True, "client_name": "llm-cache"} if address.tls else {}

@@ -106,9 +106,9 @@ def running(upstream: str | None, **settings: Any) -> Iterator[Running]:
 class Process:
     """`serve` in a process of its own; its standard error is read into `log`."""
 
-    def __init__(self, arguments: dict[str, Any], environ: dict[str, str] | None = None) -> None:
+    def __init__(self, arguments: dict[str, Any], environ: dict[str, str] | None = None, *, before: str = "") -> None:
         code = (
-            "import sys; from llm_cache.config import load; from llm_cache.proxy.serve import serve;"
+            f"{before}\nimport sys; from llm_cache.config import load; from llm_cache.proxy.serve import serve;"
             f"sys.exit(serve(load({arguments!r})))"
         )
         self.popen = subprocess.Popen(

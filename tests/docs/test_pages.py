@@ -19,6 +19,7 @@ ELSEWHERE = {
     "add-a-store": "as the others",
     "add-a-vendor": "as the others",
     "change-over": "needs what one changes from: tests/sdk/test_change_over.py",
+    "redis": "needs a Redis: test_redis_page.py starts one",
 }
 PAGES = sorted([DOCS / "tutorial.md", *(page for page in (DOCS / "how-to").glob("*.md") if page.stem not in ELSEWHERE)])
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

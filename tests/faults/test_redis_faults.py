@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from llm_cache import LLMCache
-from llm_cache.errors import EntryError, StoreError
+from llm_cache.errors import StoreError
 from llm_cache.runtime.writer import writer
 from llm_cache.stores.base import EVERYTHING, Filter
 from llm_cache.stores.redis import RedisStore
@@ -24,7 +24,7 @@ from llm_cache.stores.redis_rows import shard_of
 from llm_cache.testing.contract import a_row
 from tests.faults.redis_faults import FAULTS, Cable, Fault, paused, paused_for_a_while, until
 from tests.proxy.running import running
-from tests.redis_servers import Server, serving
+from tests.redis_servers import Server
 from tests.runtime.staging import PATIENCE_S, settled
 
 READ_MS, WRITE_MS = 200, 300
@@ -89,26 +89,6 @@ BOTH = pytest.mark.parametrize("call", [plain, pytest.param(in_a_task, marks=pyt
 EVERY_FAULT = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in FAULTS]
 )
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all faults, each of which is undone; what it has is on its disk, so that a kill loses nothing."""
-    with serving(tmp_path_factory.mktemp("redis"), appendonly="yes", appendfsync="always") as server:
-        yield server
-
-
-@pytest.fixture
-def server(shared_server: Server) -> Server:
-    shared_server.client().flushall()
-    return shared_server
-
-
-@pytest.fixture
-def cable(server: Server) -> Iterator[Cable]:
-    cable = Cable(server.port)
-    yield cable
-    cable.close()
 
 
 @contextlib.contextmanager
@@ -330,56 +310,6 @@ def test_what_is_shown_waits_for_nobody_who_hangs(server: Server, cable: Cable) 
         assert took_s < 4
         # What was last known, and what has happened here since.
         assert stats.hits + stats.misses == len(KEPT) + 2
-
-
-# --- records ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
-@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.slow)])
-@BOTH
-def test_a_flipped_bit_at_any_byte_of_a_record(
-    server: Server, cable: Cable, call: Call, step: int, sealed: bool
-) -> None:
-    """Of a sealed record all is a miss. Of a plain one the request that lies beside the answer may be damaged, which
-    is no part of what a hit is: then the answer is right, and `doctor` counts the entry."""
-    more = {"enable_encryption": True, "encryption_key": "secret"} if sealed else {}
-    with filled(cable, read_timeout_ms=5000, write_timeout_ms=5000, **more) as cache:
-        store, client = cache.engine.store, server.client()
-        number = 3
-        key = bytes.fromhex(cache.get(f"key {number}").key)
-        name = shard_of(key).prefix + key.hex()
-        whole = client.hget(name, "v")
-        failures = beside = 0
-        places = range(0, len(whole), step)
-        for place in places:
-            broken = bytearray(client.hget(name, "v"))
-            broken[place] ^= 1 << place % 8
-            client.hset(name, "v", bytes(broken))
-            assert call(cache, number) == text(number)
-            if client.hget(name, "v") == bytes(broken):
-                with pytest.raises(EntryError):
-                    cache.engine.codec.asked(store.get(key))
-                beside += 1
-                store.put(store.get(key)._replace(value=whole))
-            else:
-                failures += 1
-        assert beside == 0 or not sealed
-        settled(cache.engine.ledger.flush)
-        assert cache.stats().reasons["fail"]["decode"] == failures == len(places) - beside
-        assert failures > beside
-
-
-def test_columns_of_another_entry_are_no_answer(server: Server, cable: Cable) -> None:
-    """Somebody, or an accident, has put one entry in the place of another."""
-    with filled(cable) as cache:
-        client = server.client()
-        keys = [bytes.fromhex(cache.get(f"key {number}").key) for number in (0, 1)]
-        names = [shard_of(key).prefix + key.hex() for key in keys]
-        client.hset(names[0], mapping=client.hgetall(names[1]))
-        assert plain(cache, 0) == text(0)
-        settled(cache.engine.ledger.flush)
-        assert cache.stats().reasons["fail"]["decode"] == 1
 
 
 @BOTH

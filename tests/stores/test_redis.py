@@ -19,6 +19,11 @@ from llm_cache.testing.contract import a_row
 from tests.redis_servers import Server, serving
 
 
+SLOW_POLICIES = [
+    pytest.param(policy, marks=pytest.mark.slow) for policy in ("allkeys-lfu", "volatile-ttl", "volatile-random")
+]
+
+
 @pytest.fixture
 def store(redis_server: Server) -> Iterator[RedisStore]:
     store = RedisStore(redis_server.url, read_timeout_ms=5000, write_timeout_ms=5000)
@@ -85,11 +90,12 @@ def test_writing_alone_keeps_the_index_from_outgrowing_the_entries(store: RedisS
     assert indexed < 400
 
 
-def test_totals_are_right_after_an_eviction(tmp_path: Path) -> None:
-    with serving(tmp_path, maxmemory="6mb", maxmemory_policy="allkeys-random") as server:
+@pytest.mark.parametrize("policy", ["allkeys-random", "volatile-lru", *SLOW_POLICIES])
+def test_totals_are_right_after_an_eviction(tmp_path: Path, policy: str) -> None:
+    with serving(tmp_path, maxmemory="6mb", maxmemory_policy=policy) as server:
         store = RedisStore(server.url, write_timeout_ms=5000)
         for number in range(4000):
-            store.put(a_row(number, value=bytes(3000), provider=f"p{number % 3}"))
+            store.put(a_row(number, value=bytes(3000), provider=f"p{number % 3}", expires_at=4e9))
         client = server.client()
         assert client.info("stats")["evicted_keys"] > 500
         # So that nothing more is evicted while we count.
@@ -102,6 +108,21 @@ def test_totals_are_right_after_an_eviction(tmp_path: Path) -> None:
         assert store.check() == []
         assert store.remove(EVERYTHING) == len(there)
         assert not [key for key in client.scan_iter() if b":entry:" in key]
+
+
+def test_totals_that_were_evicted_are_made_anew_also_where_their_number_is_right(
+    store: RedisStore, redis_server: Server
+) -> None:
+    """As many come as there were, and others go: only that they began anew tells that they are of others."""
+    first = a_row(0)
+    same = [number for number in range(400) if shard_of(a_row(number).key) is shard_of(first.key)][:8]
+    for number in same[:4]:
+        store.put(a_row(number, provider="old"))
+    redis_server.client().delete(shard_of(first.key).names[3], *(name_of(number) for number in same[:4]))
+    for number in same[4:]:
+        store.put(a_row(number, value=b"x" * 100, provider="new"))
+    found = store.summary()
+    assert (found.entries, found.size_bytes, found.providers) == (4, 400, ("new",))
 
 
 @pytest.mark.parametrize("part", range(4))

@@ -234,7 +234,7 @@ class Index:
         due, indexed, described, flat = answer
         totals = dict(zip(flat[::2], flat[1::2], strict=True))
         counted = int(totals.get(b"n", 0))
-        if not due and indexed == described == counted:
+        if not due and indexed == described == counted and b"x" not in totals:
             return False
         while due and self._client.script(redis_scripts.SWEEP, shard.names, (shard.prefix, _BATCH)) == _BATCH:
             pass
@@ -244,7 +244,7 @@ class Index:
                 self._mend_ids(shard, [each.id for each in page])
             for ids in self._ids("HSCAN", shard.names[1]):
                 self._mend_ids(shard, ids)
-        if not due or indexed != described:
+        if not due or indexed != described or b"x" in totals:
             self._client.script(redis_scripts.RECOUNT, shard.names, (shard.prefix,))
         return True
 

@@ -50,6 +50,8 @@ end
 local function tally(c, by)
   local row = read(c)
   if not row then return end
+  -- Totals that were evicted begin anew with what comes now, and lack what came before: they are to be made anew.
+  if call('EXISTS', totals) == 0 and call('HLEN', columns) > 1 then call('HSET', totals, 'x', 1) end
   -- The 0 makes a plain 0 of the -0 that Lua has of an empty value, and that Redis takes for no number.
   call('HINCRBY', totals, 's', string.format('%.0f', by * row[SIZE] + 0))
   for _, name in ipairs({'n', 'p' .. row[PROVIDER], 'm' .. row[MODEL]}) do

@@ -18,7 +18,6 @@ from llm_cache.stores.redis_rows import BATCH, SHARDS, TAGS, shard_of, shards_of
 from llm_cache.testing.contract import a_row
 from tests.redis_servers import Server, serving
 
-
 SLOW_POLICIES = [
     pytest.param(policy, marks=pytest.mark.slow) for policy in ("allkeys-lfu", "volatile-ttl", "volatile-random")
 ]

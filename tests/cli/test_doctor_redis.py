@@ -46,8 +46,9 @@ def about(run, server: Server) -> Callable[..., list[str]]:
 def test_a_server_as_it_should_be(about, server: Server) -> None:
     assert about("warning") == about("failure") == []
     told = about("ok")
-    version = server.client().info()["redis_version"]
-    assert any(f"Redis {version} at redis://127.0.0.1:{server.port}/0 answers in" in each for each in told)
+    info = server.client().info()
+    version = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
+    assert any(f"{version} at redis://127.0.0.1:{server.port}/0 answers in" in each for each in told)
     assert any("of 100 MB (maxmemory) and evicts entries alone (volatile-lru)" in each for each in told)
     assert any("log of all writes" in each for each in told)
 

@@ -106,6 +106,18 @@ def test_a_redis_that_is_not_there_costs_no_error() -> None:
         assert ask(cache) == (ANSWER, True)
 
 
+def test_an_emptied_database_is_sealed_with_the_keys_that_are_in_use(redis_server: Server) -> None:
+    with opened(redis_server) as running:
+        ask(running)
+        redis_server.client().flushall()
+        time.sleep(1.1)
+        assert ask(running) == (ANSWER, True)
+        assert ask(running) == (ANSWER, False)
+        with opened(redis_server) as other:
+            assert ask(other) == (ANSWER, False)
+    assert_silent(redis_server)
+
+
 # --- what lies on disk -----------------------------------------------------------------------------------
 
 

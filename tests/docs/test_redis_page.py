@@ -77,4 +77,5 @@ def test_an_entry_takes_the_room_that_it_says(redis_server: Server) -> None:
     store.close()
     said = re.search(r"its record and ([\d.]+) KB beside it", PAGE)
     assert said
-    assert beside == pytest.approx(float(said[1]) * 1000, rel=0.2)
+    # Servers differ: Valkey 8 takes a fifth less.
+    assert 0.7 < beside / (float(said[1]) * 1000) < 1.1

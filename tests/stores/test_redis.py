@@ -155,6 +155,22 @@ def test_an_emptied_database_is_another_generation(store: RedisStore, redis_serv
     assert other.generation() != before
 
 
+def test_an_emptied_database_gets_its_secrets_back_from_who_goes_on_using_them(redis_server: Server) -> None:
+    """Else a host that begins later would take all callers for others than those who go on do."""
+    now = 100.0
+    running = RedisStore(redis_server.url, read_timeout_ms=5000, monotonic=lambda: now)
+    secret = running.secret("scope")
+    running.generation()
+    redis_server.client().flushall()
+    now += 1.0
+    running.generation()
+    later = RedisStore(redis_server.url, read_timeout_ms=5000)
+    assert later.secret("scope") == secret
+    assert running.secret("scope") == secret
+    for store in (running, later):
+        store.close()
+
+
 def test_a_purge_elsewhere_is_seen_a_second_later_and_asked_for_once_a_second(redis_server: Server) -> None:
     now = 100.0
     store = RedisStore(redis_server.url, monotonic=lambda: now)

@@ -76,6 +76,7 @@ class RedisStore:
         self._keep_expired_s = keep_expired_s
         self._clock = clock
         self._monotonic = monotonic
+        self._secrets: dict[str, bytes] = {}
         self._generation = 0
         self._generation_until = 0.0
         finalize(self, _close, self._reader, self.writer).atexit = False
@@ -111,6 +112,9 @@ class RedisStore:
             try:
                 self._reader.run("SET", SHARDS[0].generation, secrets.randbelow(SEED), "NX")
                 found[0] = self._reader.run("GET", SHARDS[0].generation)
+                # Emptied, then: what others go on using must not become another by the next who asks.
+                for name, secret in self._secrets.items():
+                    self._reader.run("HSETNX", rows.SECRETS, name, secret)
             except StoreError:
                 until = 0.0  # a replica, or one that is full
         self._generation = sum(int(number or 0) for number in found)
@@ -259,7 +263,8 @@ class RedisStore:
         if found is None:
             self.writer.run("HSETNX", rows.SECRETS, name, secrets.token_bytes(32))
             found = self.writer.run("HGET", rows.SECRETS, name)
-        return bytes(found)
+        self._secrets[name] = bytes(found)
+        return self._secrets[name]
 
     @understood
     def kept(self, name: str) -> bytes | None:

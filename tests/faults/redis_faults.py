@@ -23,13 +23,14 @@ class Cable:
     """A line to a server that can be cut, bent and stopped. `port` is where its near end is.
 
     Attributes:
+        far: the port that new connections lead to.
         fault: what becomes of replies, given how many bytes of them this connection has carried and the next ones:
             what is to be passed on, None to reset the connection.
         plugged: whether new connections are taken.
     """
 
     def __init__(self, port: int) -> None:
-        self._far = port
+        self.far = port
         self.fault: Callable[[int, bytes], bytes | None] | None = None
         self.plugged = True
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -51,7 +52,7 @@ class Cable:
             try:
                 if not self.plugged:
                     raise ConnectionRefusedError
-                far = socket.create_connection(("127.0.0.1", self._far))
+                far = socket.create_connection(("127.0.0.1", self.far))
             except OSError:
                 _reset(near)
                 continue

@@ -49,7 +49,7 @@ def test_a_flipped_bit_at_any_byte_of_a_record(
 
 def test_columns_of_another_entry_are_no_answer(server: Server, cable: Cable) -> None:
     """Somebody, or an accident, has put one entry in the place of another."""
-    with filled(cable) as cache:
+    with filled(cable, read_timeout_ms=5000, write_timeout_ms=5000) as cache:
         client = server.client()
         keys = [bytes.fromhex(cache.get(f"key {number}").key) for number in (0, 1)]
         names = [shard_of(key).prefix + key.hex() for key in keys]

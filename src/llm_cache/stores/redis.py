@@ -71,6 +71,7 @@ class RedisStore:
         self.timely = not address.cluster
         self._reader = Client(address, read_timeout_ms / 1000)
         self.writer = Client(address, write_timeout_ms / 1000)
+        self.writer.beside = self._reader
         self._index = Index(self.writer)
         self._leases = RedisLeases(self._reader, self.writer, base.LEASE_S)
         self._keep_expired_s = keep_expired_s

@@ -55,6 +55,9 @@ class Client:
 
     Args:
         timeout_s: for connecting, and for each command.
+
+    Attributes:
+        beside: another one to the same place; both look for it anew where one finds a replica.
     """
 
     def __init__(self, address: Address, timeout_s: float) -> None:
@@ -62,6 +65,7 @@ class Client:
         self._timeout_s = timeout_s
         self._making = threading.Lock()
         self._client: Any = None
+        self.beside: Client | None = None
         self.closed = False
         forks.tell(self)
 
@@ -162,6 +166,12 @@ class Client:
         if client is not None:
             client.close()
 
+    def look_anew(self) -> None:
+        """Leave the connections there are, which lead to what was a master once: the name may mean another by now."""
+        client = self._client
+        if client is not None and not self.address.cluster:
+            client.connection_pool.disconnect(inuse_connections=False)
+
     def before_fork(self) -> None:
         """Nobody may be making connections meanwhile."""
         self._making.acquire()
@@ -213,6 +223,10 @@ class Client:
         if isinstance(error, StoreError):
             return error
         place, text = self.address.shown, str(error).partition("\n")[0]
+        if isinstance(error, (redis.exceptions.ReadOnlyError, redis.exceptions.MasterDownError)) or "READONLY" in text:
+            for each in (self, self.beside):
+                if each is not None:
+                    each.look_anew()
         if isinstance(error, redis.exceptions.TimeoutError):
             return StoreBusy(f"Redis at {place} did not answer within {self._timeout_s:g} s")
         for kind, word, busy, sentence in _SAID:

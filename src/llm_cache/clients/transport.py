@@ -12,6 +12,7 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from llm_cache.clients.asks import Asks, Name
 from llm_cache.clients.bodies import async_body_of, body_of
 from llm_cache.clients.options import LastCall, Layer, remember
 from llm_cache.core.model import Head, Request
@@ -66,6 +67,7 @@ class Face:
         self.kind = kind
         self.quiet = quiet
         self.short = short
+        self.asks = Asks()
 
     def readable(self, request: Any) -> bool:
         """Whether the request's body should be read to see what it asks for."""
@@ -76,24 +78,32 @@ class Face:
             return False
         return int(headers.get("content-length") or 0) <= _LARGEST_BODY
 
+    def known(self, request: Any) -> Call | None:
+        """The call of a request that was a hit before."""
+        name = self.asks.name(request)
+        ask = self.asks.get(name, self.engine.policy_for(self.layer))
+        return None if ask is None else Call(self, ask, name)
+
     def begin(self, request: Any, *, read: bool) -> Call:
         """The call as the core sees it; `read` says whether its body is at hand."""
         if not read:
             asked = Request(request.method, str(request.url))
             return Call(self, Ask(asked, self.engine.policy_for(self.layer), None, None))
-        return self.call(Request(request.method, str(request.url), _pairs(request.headers), request.content))
+        asked = Request(request.method, str(request.url), _pairs(request.headers), request.content)
+        return self.call(asked, self.asks.name(request))
 
-    def call(self, asked: Request) -> Call:
+    def call(self, asked: Request, name: Name | None = None) -> Call:
         """The call of a request whose body is at hand."""
-        return Call(self, self.engine.ask(asked, self.engine.policy_for(self.layer), self.kind))
+        return Call(self, self.engine.ask(asked, self.engine.policy_for(self.layer), self.kind), name)
 
 
 class Call:
     """One call through a transport, and what is told of it."""
 
-    def __init__(self, face: Face, ask: Ask) -> None:
+    def __init__(self, face: Face, ask: Ask, name: Name | None = None) -> None:
         self.face = face
         self.ask = ask
+        self.name = name
         self.last = LastCall("miss", ask.signature.key if ask.signature else "", face.engine.ledger.price)
 
     @property
@@ -115,6 +125,7 @@ class Call:
 
     def hit(self, replay: Replay) -> LastCall:
         """Make this the latest call of the context, answered from the store."""
+        self.face.asks.put(self.name, self.ask)
         if self.face.short is not None:
             self.face.short.hit(self.ask, replay)
         return self.done(replay.status, age_s=replay.age_s)
@@ -232,10 +243,12 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
 
     def serve(face: Face, inner: Any, request: Any) -> Any:
         """Answer one request, from the cache or through the inner transport."""
-        read = face.readable(request)
-        if read:
-            request.read()
-        call = face.begin(request, read=read)
+        call = face.known(request)
+        if call is None:
+            read = face.readable(request)
+            if read:
+                request.read()
+            call = face.begin(request, read=read)
         if call.foreign:
             return inner.handle_request(request)
         fetched: list[Any] = []
@@ -263,10 +276,12 @@ def _bind(library: Any) -> Bound:  # noqa: C901 - the sum of the small classes t
 
     async def aserve(face: Face, inner: Any, request: Any) -> Any:
         """As `serve`, on an event loop."""
-        read = face.readable(request)
-        if read:
-            await request.aread()
-        call = face.begin(request, read=read)
+        call = face.known(request)
+        if call is None:
+            read = face.readable(request)
+            if read:
+                await request.aread()
+            call = face.begin(request, read=read)
         if call.foreign:
             return await inner.handle_async_request(request)
         fetched: list[Any] = []

@@ -16,7 +16,7 @@ unexport PYTHONPATH PYTHONHOME
 export PYTHONNOUSERSITE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help serve demo test test-slow check reference docs dist changelog bench format lock clean environment
+.PHONY: help serve demo test test-slow check reference docs dist changelog bench speed format lock clean environment
 
 help: ## This list.
 	@echo 'make TARGET [ARGS="..."]'
@@ -57,6 +57,10 @@ dist: ## The sdist and the wheel, in build/dist, then the wheel alone in an empt
 
 changelog: ## Whether the changelog has its form, and, with TAG=v1.2.3, tells of that release.
 	@$(PYTHON) tools/check_changelog.py $(TAG)
+
+speed: environment ## The documentation's page of figures, from docs/explanation/speed.json.
+	@$(PYTHON) tools/environment.py .venvs/plots requirements/plots.txt
+	@$(BIN)/python tools/make_speed.py
 
 bench: environment ## Us beside what we are measured against, in one run.
 	@$(BIN)/python tools/run_bench.py $(ARGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,14 +19,18 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.library import REPLY
-from benchmarks.measure import Result
-from benchmarks.proxy import CONNECTIONS, PRICES_LOADED_S, _cpu_s, _free_port, _load, _server
+from benchmarks.measure import PRICES_LOADED_S, Result
+from benchmarks.proxy import CONNECTIONS, _cpu_s, _free_port, _load, _server
 from llm_cache.testing import FakeUpstream, Reply
 
-SIZES = ((400, "0.5 KB", 1.0), (4900, "5 KB", 2.0))
-"""Characters in the prompt, what the request comes to, and how many times nginx's rate is the target."""
+SIZES = ((400, "0.5 KB", 1.0, False), (4900, "5 KB", 2.0, False), (400, "0.5 KB", 0.4, True))
+"""Characters in the prompt, what the request comes to, how many times nginx's rate is the target, and whether each hit
+is read from SQLite, opened with AES and unpacked, with nothing in memory."""
+SEALED = ("LLMCACHE_ENCRYPTION=true", "LLMCACHE_ENCRYPTION_KEY=a key for the benchmark", "LLMCACHE_MEMORY_MB=0")
+# Else a worker that is begun by root becomes somebody who may not write into our folder.
+USER = "user root;" if getattr(os, "geteuid", int)() == 0 else ""
 CONFIGURATION = """
-worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx.pid;
+{user} worker_processes 1; daemon off; error_log {folder}/error.log; pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{
   access_log off; keepalive_requests 1000000; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
@@ -49,10 +54,10 @@ def run(*, quick: bool) -> list[Result]:
     if missing or not Path("/proc/self/stat").exists():
         print(f"edge: skipped, since there is no {' and no '.join(missing) or '/proc'} here.", file=sys.stderr)
         return []
-    return [_one(length, label, target, quick=quick) for length, label, target in SIZES]
+    return [_one(length, label, target, sealed=sealed, quick=quick) for length, label, target, sealed in SIZES]
 
 
-def _one(length: int, label: str, target: float, *, quick: bool) -> Result:
+def _one(length: int, label: str, target: float, *, sealed: bool, quick: bool) -> Result:
     body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * length}]})
     ours, theirs = _free_port(), _free_port()
     with ExitStack() as stack:
@@ -60,8 +65,9 @@ def _one(length: int, label: str, target: float, *, quick: bool) -> Result:
         upstream = stack.enter_context(FakeUpstream(split="whole"))
         upstream.reply("/v1/chat/completions", Reply(json=REPLY))
         configuration = Path(home, "nginx.conf")
-        configuration.write_text(CONFIGURATION.format(folder=home, port=theirs, upstream=upstream.url))
-        serve = [sys.executable, "-m", "llm_cache.cli.main", "serve", "--port", str(ours)]
+        configuration.write_text(CONFIGURATION.format(user=USER, folder=home, port=theirs, upstream=upstream.url))
+        serve = ["env", *(SEALED if sealed else ()), sys.executable, "-m", "llm_cache.cli.main", "serve"]
+        serve += ["--port", str(ours)]
         serve += ["--upstream", f"openai={upstream.url}/v1"]
         nginx = ["nginx", "-p", home, "-c", str(configuration)]
         ours_pid = stack.enter_context(_server(serve, ours, home))
@@ -88,7 +94,7 @@ def _one(length: int, label: str, target: float, *, quick: bool) -> Result:
     our_rate, their_rate = (sorted(each)[len(each) // 2] for each in (rates[ours], rates[theirs]))
     ratio = our_rate / their_rate
     return Result(
-        f"proxy hit, one worker, {label} asked",
+        f"proxy hit, one worker, {label} asked{', SQLite and AES on every hit' if sealed else ''}",
         "nginx proxy_cache",
         f"{our_rate:,.0f} per core-second",
         f"{their_rate:,.0f} per core-second",

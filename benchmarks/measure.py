@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+PRICES_LOADED_S = 8
+"""Some seconds after its first paid call a process loads the prices, once, beside its calls: no part of a hit."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -46,10 +49,10 @@ def alternately(jobs: Mapping[str, Callable[[], object]], *, rounds: int, calls:
             gc.enable()
             if number:
                 taken[name].extend(times)
-    return {name: _timing(times) for name, times in taken.items()}
+    return {name: timing(times) for name, times in taken.items()}
 
 
-def _timing(times: list[int]) -> Timing:
+def timing(times: list[int]) -> Timing:
     times.sort()
     return Timing(times[len(times) // 2] / 1000, times[int(len(times) * 0.99)] / 1000)
 

@@ -20,11 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from benchmarks.library import REPLY, REQUEST
-from benchmarks.measure import Result
+from benchmarks.measure import PRICES_LOADED_S, Result
 from llm_cache.testing import FakeUpstream, Reply
 
 CONNECTIONS = 32
-PRICES_LOADED_S = 8
 BODY = json.dumps(REQUEST).encode()
 BARE = """
 import sys, uvicorn
@@ -104,7 +103,6 @@ def run(*, quick: bool) -> list[Result]:
         with _server(serve, ours, home) as our_pid, _server(bare, theirs, home) as their_pid:
             for port in (ours, theirs):
                 asyncio.run(_load(port, request, CONNECTIONS * 10))
-            # Some seconds after its first paid call a process loads the prices, once; that is no part of a hit.
             time.sleep(PRICES_LOADED_S)
             spent = {our_pid: 0.0, their_pid: 0.0}
             rounds = 3 if quick else 5

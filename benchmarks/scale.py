@@ -59,10 +59,10 @@ def key(number: int, seed: int = 1) -> bytes:
     return random.Random(number * 1_000_003 + seed).randbytes(32)
 
 
-def answers(folder: Path) -> list[Row]:
+def answers(folder: Path, count: int = SMALL) -> list[Row]:
     """Rows that can be answered from, in place of as many of the others."""
     with LLMCache(database_url=str(folder / "answers.db")) as cache:
-        for number in range(SMALL):
+        for number in range(count):
             cache.set(f"key {number}", f"{number}: {TEXT}", *_ABOUT, ttl_days="never")
         return list(cache.engine.store.scan())
 
@@ -70,16 +70,17 @@ def answers(folder: Path) -> list[Row]:
 class Built:
     """A store of so many rows, and what is done with it."""
 
-    def __init__(self, folder: Path, count: int, answering: list[Row]) -> None:
+    def __init__(self, folder: Path, count: int, answering: list[Row], *, fresh: bool = True) -> None:
         self.count = count
         self.path = folder / f"{count}.db"
         self.store = SqliteStore(self.path, write_timeout_ms=60_000)
         begun = time.perf_counter()
-        fill(self.store, self._mixed(answering))
+        if fresh:
+            fill(self.store, self._mixed(answering))
         self.build_s = time.perf_counter() - begun
         # Without the memory tier, which would make both the same.
         self.cache = LLMCache(database_url=str(self.path), memory_mb=0)
-        self._order = random.Random(5).sample(range(SMALL), SMALL)
+        self._order = random.Random(5).sample(range(len(answering)), len(answering))
         self._keys = [answering[number].key for number in self._order]
         self._new = rows(1_000_000, seed=2)
         self._next = 0
@@ -96,12 +97,12 @@ class Built:
 
     def hit(self) -> None:
         """A whole call, each time another."""
-        self._next = (self._next + 1) % SMALL
+        self._next = (self._next + 1) % len(self._order)
         self.cache.get_or_set(f"key {self._order[self._next]}", _absent, *_ABOUT)
 
     def lookup(self) -> None:
         """The store's part of it."""
-        self._next = (self._next + 1) % SMALL
+        self._next = (self._next + 1) % len(self._order)
         self.store.generation()
         self.store.get(self._keys[self._next])
 

@@ -23,6 +23,7 @@ LOCKS = {
     "peer-gptcache": ("--group", "peer-gptcache"),
     "peer-litellm": ("--group", "peer-litellm"),
     "docs": ("--group", "docs"),
+    "plots": ("--group", "plots"),
     "release": ("--group", "release"),
     "uv": ("--group", "uv"),
 }

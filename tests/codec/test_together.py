@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from hypothesis import example, given, strategies as st
 
-from llm_cache.codec import columns, idents
+from llm_cache.codec import columns, idents, together
 from llm_cache.codec.codec import Codec
 from llm_cache.core.model import Frame, Request, Row
 from llm_cache.errors import EntryError, FormatError
@@ -254,3 +254,17 @@ def test_a_large_request_is_kept_apart() -> None:
     entry = replace(PLAIN, asked=Request("POST", "u", (), b"x" * 5000))
     assert CODEC.encode(entry).value[3] == 2
     assert CODEC.encode(replace(entry, asked=Request("POST", "u", (), b"x" * 3000))).value[3] == 3
+
+
+@pytest.mark.parametrize("wrong", ["parted", "slimmed"])
+def test_what_would_not_come_back_is_kept_as_it_is(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    def parted(pieces: list[bytes]) -> tuple[list[bytes], bytes, bytes]:
+        return [*pieces[:-1], pieces[-1] + b"?"], b"", b""
+
+    def slimmed(section: bytes) -> tuple[bytes, bytes]:
+        return section[:-1] + b"?", b"\0"
+
+    monkeypatch.setattr(together, wrong, {"parted": parted, "slimmed": slimmed}[wrong])
+    row = CODEC.encode(PLAIN)
+    assert CODEC.decode(row).frames == CODEC.decode(Codec(compress=False).encode(PLAIN)).frames
+    assert CODEC.asked(row) == PLAIN.asked

@@ -11,10 +11,10 @@ import msgspec
 from llm_cache.codec.columns import Part, parted, whole
 from llm_cache.codec.idents import restored, slimmed
 from llm_cache.core.model import Frame, Usage
-from llm_cache.errors import UncacheableError
+from llm_cache.errors import FormatError, UncacheableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from llm_cache.core.model import Entry
 
@@ -64,7 +64,17 @@ def packed(entry: Entry, limit: int, *, compress: bool) -> tuple[bytes, bytes]:
         UncacheableError: the section is over the limit.
     """
     pieces = [frame.data for frame in entry.frames]
-    parts, cuts, letters = parted(pieces) if compress else (pieces, b"", b"")
+    if compress:
+        parts, cuts, letters = parted(pieces)
+        section = _section(entry, parts, cuts, limit)
+        slim, names = slimmed(section)
+        beside = b"" if slim == section and not letters else names + letters
+        if _comes_back(slim, beside, section, pieces, limit):
+            return slim, beside
+    return _section(entry, pieces, b"", limit), b""
+
+
+def _section(entry: Entry, parts: Sequence[Part], cuts: bytes | tuple[int, ...], limit: int) -> bytes:
     ticks = _ticks([frame.at_us for frame in entry.frames])
     asked = entry.asked
     sent = (None, "", (), b"") if asked is None else (asked.method, asked.url, asked.headers, asked.body)
@@ -73,10 +83,16 @@ def packed(entry: Entry, limit: int, *, compress: bool) -> tuple[bytes, bytes]:
     section = _pack((entry.head.headers, parts, cuts, ticks, usage, entry.answered_model, *sent))
     if len(section) > limit:
         raise UncacheableError(f"a reply of {len(section)} bytes is over the limit of {limit}")
-    if not compress:
-        return section, b""
-    slim, names = slimmed(section)
-    return (section, b"") if slim == section and not letters else (slim, names + letters)
+    return section
+
+
+def _comes_back(slim: bytes, beside: bytes, section: bytes, pieces: list[bytes], limit: int) -> bool:
+    """Whether what has been made short is what it was: which is worth more than room or time."""
+    try:
+        again, letters = restored(slim, beside, limit) if beside else (slim, b"")
+        return again == section and [frame.data for frame in _read(again).frames(letters, limit)] == pieces
+    except (FormatError, ValueError, TypeError, LookupError, msgspec.MsgspecError):
+        return False
 
 
 def read(section: bytes, beside: bytes, limit: int) -> tuple[Record, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+from llm_cache import LLMCache
 from llm_cache.ledger.report import Stats
 from llm_cache.stores.base import Summary
 
@@ -52,3 +53,12 @@ def test_nothing_yet_and_very_much():
     many = {("calls", "2026-01-01", "acme", f"m{number}", "default"): {"hits": 1} for number in range(50)}
     stats = Stats.of(many, Summary(0, 0, (), ()))
     assert "and 38 more" in stats._repr_html_()
+
+
+def test_an_entry_is_a_line_whatever_was_answered():
+    with LLMCache(backend="memory") as cache:
+        cache.set("key", {"text": "x" * 1_000_000}, "acme", "big", "/x", {"q": "y" * 1_000_000})
+        entry = cache.get("key")
+    assert len(repr(entry)) < 500
+    assert f"key={entry.key!r}, provider='acme', model='big'" in repr(entry)
+    assert repr([entry]).count("Entry(") == 1

@@ -200,7 +200,7 @@ class Endpoint:
         return self.stream and (self.arrays or not content_type.startswith("application/json"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry:
     """What was answered, as it arrived, and what is known about it.
 
@@ -236,6 +236,12 @@ class Entry:
     response: object = field(default=None, compare=False)
     text: str | None = field(default=None, compare=False)
 
+    def __repr__(self) -> str:
+        """What it is, in a line, for whoever looks at it in a notebook: request and answer may be megabytes."""
+        said = self.text if self.text is None or len(self.text) <= _SHOWN else f"{self.text[:_SHOWN]}…"
+        names = ("key", "provider", "model", "endpoint", "namespace", "stream", "created_at", "hits", "cost_usd")
+        return f"Entry({', '.join(f'{name}={getattr(self, name)!r}' for name in names)}, text={said!r}, …)"
+
     @property
     def status(self) -> int:
         """The HTTP status of the reply; always 200 in this version."""
@@ -255,6 +261,10 @@ class Entry:
     def body(self) -> bytes:
         """The whole reply, content-decoded."""
         return b"".join([frame.data for frame in self.frames])
+
+
+_SHOWN = 60
+"""Characters of an answer in the `repr` of its entry."""
 
 
 class Row(NamedTuple):

@@ -24,7 +24,7 @@ from llm_cache.testing.build_bedrock import event_message
 from tests.fuzz.fuzz_samples import SAMPLES, Sample
 from tests.proxy.running import NO_PROXY, running
 
-VENDORS = 5
+VENDORS = 4
 ASKED = (
     *SAMPLES,
     Sample("body of embeddings", "/v1/embeddings", {"model": "m", "input": "?"}, openai_embeddings()),

@@ -145,7 +145,8 @@ def test_no_cluster_wants_another_url_too(run, server: Server) -> None:
 
 def test_a_damaged_request_beside_a_whole_answer_is_told(run, server: Server) -> None:
     with LLMCache(database_url=server.url, read_timeout_ms=5000, write_timeout_ms=5000) as cache:
-        asked = {"messages": [{"role": "user", "content": "hi"}]}
+        # Of more than 4 KB, which lies apart from the answer.
+        asked = {"messages": [{"role": "user", "content": "".join(map(str, range(2000)))}]}
         call = ("k", lambda: "answer", "openai", "m", "/v1/chat/completions", asked)
         cache.get_or_set(*call)
         key = bytes.fromhex(cache.get("k").key)

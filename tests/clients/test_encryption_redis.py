@@ -29,13 +29,14 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring, "LOG2_N", 4)
 
 
-def opened(server: Server, key: str | None = "secret") -> LLMCache:
+def opened(server: Server, key: str | None = "secret", **more: object) -> LLMCache:
     return LLMCache(
         database_url=server.url,
         enable_encryption=key is not None,
         encryption_key=key,
         read_timeout_ms=5000,
         write_timeout_ms=5000,
+        **more,
     )
 
 
@@ -151,7 +152,7 @@ def test_nothing_can_be_read_in_its_files(on_disk: Server) -> None:
 
 
 def test_rekey_leaves_nothing_in_its_files(on_disk: Server) -> None:
-    with opened(on_disk, None) as cache:
+    with opened(on_disk, None, enable_compression=False) as cache:
         ask(cache)
         ask(cache, CANARY)
     assert CANARY.encode() in files(on_disk)

@@ -58,7 +58,27 @@ BARE = Entry(
     created_at=0.0,
     expires_at=None,
 )
-SAMPLES = {"plain": PLAIN, "stream": STREAM, "bare": BARE, "no-request": replace(PLAIN, asked=None)}
+BILLED = replace(
+    PLAIN,
+    key="b" * 64,
+    usage=Usage(
+        *range(100, 107),
+        cache_write_1h_tokens=107,
+        cache_read_audio_tokens=108,
+        cache_read_image_tokens=109,
+        input_image_tokens=110,
+        output_image_tokens=111,
+        input_video_tokens=112,
+        web_searches=113,
+        file_searches=114,
+        search_units=115,
+        audio_ms=116,
+        billed_pico=117,
+        terms="flex",
+    ),
+)
+"""With everything that a bill may be made of."""
+SAMPLES = {"plain": PLAIN, "billed": BILLED, "stream": STREAM, "bare": BARE, "no-request": replace(PLAIN, asked=None)}
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 _headers = st.lists(st.tuples(_text, _text), max_size=4).map(tuple)
@@ -79,7 +99,15 @@ entries = st.builds(
     created_at=_time,
     expires_at=st.none() | _time,
     asked=st.none() | st.builds(Request, _text, _text, _headers, st.binary(max_size=200)),
-    usage=st.none() | st.builds(Usage, _count, _count, _count, _count, _count, _count, _count),
+    usage=st.none()
+    | st.builds(
+        Usage,
+        *[_count] * 7,
+        cache_write_1h_tokens=_count,
+        billed_pico=_count,
+        search_units=_count,
+        terms=st.none() | _text,
+    ),
     cost_usd=st.none() | st.integers(-(2**62), 2**62).map(lambda pico: Decimal(f"{pico}e-12")),
     latency_ms=_time,
     hits=st.integers(0, 2**62),

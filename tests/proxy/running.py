@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,9 @@ class Running:
         self.engine = self.app._engine
         self.server = Server(self.app, self.settings)
         self.failed: BaseException | None = None
+        # One for all calls, since making one takes longer than a call; but a connection each, and no cookie kept.
+        self._client = httpx.Client(**NO_PROXY, limits=httpx.Limits(max_keepalive_connections=0))
+        self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy-under-test", daemon=True)
         self._thread.start()
@@ -69,6 +73,7 @@ class Running:
             self._ready.set()
 
     def stop(self) -> None:
+        self._client.close()
         self.server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive()
@@ -81,12 +86,10 @@ class Running:
         """POST one small chat call."""
         headers = {"authorization": "Bearer sk-test", **options.pop("headers", {})}
         json = options.pop("json", ASK)
-        with httpx.Client(**NO_PROXY) as client:
-            return client.post(self.url + path, json=json, headers=headers, **options)
+        return self._client.post(self.url + path, json=json, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        with httpx.Client(**NO_PROXY) as client:
-            return client.get(self.url + path, **options)
+        return self._client.get(self.url + path, **options)
 
 
 ASK = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Say hello."}]}

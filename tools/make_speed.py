@@ -39,11 +39,22 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def _ratio(row: dict[str, Any]) -> str:
+    """What was found; where calls were timed one by one, with the ratio of what 99 of 100 stay under."""
+    data = row["data"]
+    if "ours_p99_us" not in data or not row["figure"].endswith("x"):
+        return str(row["figure"])
+    return f"{row['figure']} (p99 {data['ours_p99_us'] / data['theirs_p99_us']:.2f}x)"
+
+
 def comparison(figures: dict[str, Any], name: str) -> str:
     """The results of one comparison, and when and where they were found."""
     found = figures["comparisons"][name]
-    shown = ("name", "ours", "peer", "theirs", "figure", "target")
-    rows = ((*(row[key] for key in shown), "yes" if row["met"] else "**no**") for row in found["results"])
+    shown = ("name", "ours", "peer", "theirs")
+    rows = (
+        (*(row[key] for key in shown), _ratio(row), row["target"], "yes" if row["met"] else "**no**")
+        for row in found["results"]
+    )
     table = _table(("what", "ours", "beside", "theirs", "", "target", "reached"), rows)
     where = f"{found['python']}, {found['system']}, {found['cores']} cores ({found['cpu']})"
     return f"{table}\n{found['at']}, {where}; load of the machine at the beginning: {found['load']}.\n"

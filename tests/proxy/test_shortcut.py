@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
 import socket
+import sqlite3
 import time
+from dataclasses import replace
 
 import pytest
 
+from llm_cache.core.model import Frame
 from llm_cache.testing import Reply, load_traffic, openai_chat, openai_chat_stream, traffic_folder
 
 from .running import ASK, STREAM, running
@@ -96,6 +100,20 @@ def quiet():
     logger.setLevel(before)
 
 
+KINDS = {
+    "in memory": {},
+    "in the file": {"memory_mb": 0},
+    "sealed": {"memory_mb": 0, "enable_encryption": True, "encryption_key": "correct horse battery staple"},
+}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def proxy(request, upstream, database):
+    """Where a hit comes from, the short way must give the same."""
+    with running(upstream.url, database_url=database, **request.param) as proxy:
+        yield proxy
+
+
 @pytest.fixture
 def short(proxy):
     """How many hits went the short way."""
@@ -151,6 +169,35 @@ def test_both_ways_say_the_same_of_all_recorded_traffic(upstream, database):
                 assert timeless(replies[1]) == timeless(replies[2]), each.name
                 same += proxy.app.shortcut._known.get(head + body) is not None
     assert same > len(EXCHANGES) // 3
+
+
+@pytest.mark.parametrize("kind", ["in the file", "sealed"])
+def test_a_damaged_answer_is_fetched_anew_and_a_plain_one_in_a_sealed_store_as_well(upstream, database, kind):
+    from llm_cache import LLMCache
+
+    upstream.reply("/v1/chat/completions", openai_chat("right"))
+    with running(upstream.url, database_url=database, **KINDS[kind]) as proxy, Client(proxy) as client:
+        request = b"".join(raw(proxy, ASK))
+        for _ in range(3):
+            reply = client.ask(request)
+        assert b"x-llm-cache: hit" in reply
+        with contextlib.closing(sqlite3.connect(database)) as file, file:
+            (value,) = file.execute("SELECT value FROM entries").fetchone()
+            file.execute("UPDATE entries SET value = ?", (value[:-1] + bytes([value[-1] ^ 1]),))
+        assert b"x-llm-cache: miss" in client.ask(request)
+        if kind == "sealed":
+            # Whoever can write to the file, and has no key, puts an answer of his own in its place.
+            with contextlib.closing(sqlite3.connect(database)) as file:
+                (key,) = file.execute("SELECT key FROM entries").fetchone()
+            with LLMCache(database_url=database) as plain:
+                store, codec = plain.engine.access.store, plain.engine.access.codec
+                entry = next(iter(proxy.engine.access.store.scan()))
+                forged = replace(proxy.engine.access.codec.decode(entry), key=key.hex(), origin="")
+                forged = replace(forged, frames=(Frame(b'{"forged": true}', 0),))
+                store.put(codec.encode(forged))
+            reply = client.ask(request)
+            assert b"forged" not in reply
+            assert b"right" in reply
 
 
 def test_every_hit_is_counted_once_and_at_once(proxy, upstream):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from llm_cache.codec.codec import sealed_with
 from llm_cache.core.events import About, StoreFailed
 from llm_cache.errors import EntryError, FormatError, SealError, StoreBusy, StoreError
 from llm_cache.runtime.aside import aside
@@ -180,21 +181,28 @@ class Access:
             return None
 
     def at_hand(self, key: str) -> Entry | None:
-        """The entry of a key that was a hit before, if nobody has to be waited for; else None. Tells nobody anything.
-
-        From memory, or by one look into a store that answers within microseconds. Whatever is odd there, `lookup` will
-        meet again, and tell.
-        """
+        """The entry of a key that was a hit before, if nobody has to be waited for. Tells nobody anything."""
         generation = self.generation()
         if generation is not None and (entry := self.recall(key, generation)) is not None:
             return entry
-        store = self.store
-        if self._sealing.on or self._reading.failing or not (self.inline and store.timely):
+        return self.glance(key, generation)
+
+    def glance(self, key: str, generation: int | None) -> Entry | None:
+        """The same by one look into a store that answers within microseconds, and not into memory.
+
+        Whatever is odd there, `lookup` will meet again, and tell. `generation` is the store's before, if it is known.
+        """
+        store, sealing = self.store, self._sealing
+        if self._reading.failing or not (self.inline and store.timely):
             return None
         began = time.monotonic()
         try:
+            if sealing.on:
+                sealing.look(store.generation() if generation is None else generation)
             row = store.get(bytes.fromhex(key))
-            entry = None if row is None else self.codec.decode(row)
+            # A plain row under a sealed key is not one of ours.
+            known = row is not None and (not sealing.on or sealed_with(row) is not None)
+            entry = self.codec.decode(row) if row is not None and known else None
         except Exception:
             entry = None
         self._hangs = time.monotonic() - began > _OVERRUN * self._read_timeout_s

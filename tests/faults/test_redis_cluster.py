@@ -173,7 +173,7 @@ def test_doctor_looks_at_a_whole_cluster(nodes: list[Server]) -> None:
 
 
 def test_a_replica_takes_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with cluster(tmp_path / "nodes", replicas=True) as nodes, opened(nodes) as cache:
+    with cluster(tmp_path / "nodes", replicas=True, cluster_node_timeout="4000") as nodes, opened(nodes) as cache:
         fill(cache)
         for node in nodes[:NODES]:
             node.client().wait(1, 5000)
@@ -200,8 +200,19 @@ def test_a_replica_takes_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
         recovered(cache)
         assert kept(cache) == len(MANY)
         settled(cache.engine.ledger.flush)
-        stats = cache.stats()
-        assert stats.entries == len(list(cache.entries()))
+        store = cache.engine.store
+        listed = {row.key for row in store.scan()}
+        there = {
+            bytes.fromhex(name[-64:].decode())
+            for node in nodes
+            if node.client().info("replication")["role"] == "master"
+            for name in node.client().scan_iter(match="*:entry:*", count=1000)
+        }
+        assert listed == there
+        assert cache.stats().entries == len(there)
+        for row in store.scan():
+            cache.engine.codec.decode(row)
+            cache.engine.codec.asked(row)
     told(caplog)
 
 

@@ -175,8 +175,10 @@ def test_refreshing_shows_what_is_new(visit, served):
     page = visit().page
     served.engine.ledger(Missed(About("openai", "brand-new", "/v1/chat/completions", "default", "ab" * 32), "absent"))
     page.click("#refresh")
-    page.locator("section", has=page.get_by_role("heading", name="Latest calls")).get_by_text("brand-new").wait_for()
-    page.locator("section", has=page.get_by_role("heading", name="By model")).get_by_text("brand-new").wait_for()
+    page.locator("section", has=page.get_by_role("heading", name="Latest calls")).get_by_text(
+        "brand-new"
+    ).first.wait_for()
+    page.locator("section", has=page.get_by_role("heading", name="By model")).get_by_text("brand-new").first.wait_for()
     assert page.evaluate("document.activeElement.id") == "refresh"
 
 

@@ -162,8 +162,13 @@ def folder_removed(path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_becomes_a_file(path: Path) -> Iterator[None]:
-    shutil.rmtree(path.parent)
-    path.parent.touch()
+    while True:
+        shutil.rmtree(path.parent)
+        try:
+            path.parent.touch(exist_ok=False)
+        except FileExistsError:
+            continue  # whoever uses the cache has made it anew in between
+        break
     try:
         yield
     finally:

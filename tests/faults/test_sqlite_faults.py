@@ -158,7 +158,11 @@ def in_use(path: Path, name: str) -> Iterator[LLMCache]:
 
 @pytest.mark.parametrize(
     ("when", "name"),
-    [(in_use, "overwritten"), (in_use, "truncated"), *[(at_rest, name) for name in sorted(DAMAGE)]],
+    [
+        *[(in_use, name) for name in ("overwritten", "truncated")],
+        # Another file's bytes are damage only beside a log that is not theirs, and with it may be whole all the same.
+        *[(at_rest, name) for name in sorted(DAMAGE - {"copied_over"})],
+    ],
 )
 def test_a_damaged_file_is_set_aside_and_told_of_once(
     path: Path, call: Call, when: Callable[..., Any], name: str, caplog: pytest.LogCaptureFixture

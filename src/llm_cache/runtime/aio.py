@@ -228,7 +228,8 @@ class _Call:
         """Let a flight have the reply."""
         assert self.upstream is not None  # noqa: S101 - a relay comes after Send
         whom = plan.about(self.ask)
-        flight.take_off(self.upstream, relay, self.tell, partial(plan.abandoned, relay, whom))
+        abandon = partial(plan.abandoned, relay, whom)
+        flight.take_off(self.upstream, relay, self.tell, abandon, ahead=self.ask.kind == "http")
 
     async def let_go(self) -> None:
         """Close a reply that nobody will read."""

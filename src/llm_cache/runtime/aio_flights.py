@@ -170,8 +170,13 @@ class AsyncFlight:
         relay: Relay,
         tell: Callable[[Event], None],
         abandon: Callable[[], Dropped],
+        *,
+        ahead: bool,
     ) -> None:
-        """The head is here: everyone who waits may read along, or is sent away. `tell` must not raise."""
+        """The head is here: everyone who waits may read along, or is sent away. `tell` must not raise.
+
+        `ahead`: ask for the first chunk before anybody has, which a generator of the caller's may not be meant for.
+        """
         self._upstream, self._body, self._tell = upstream, relay.body, tell
         self._abandon = abandon
         self._chunks = upstream.chunks()
@@ -180,8 +185,8 @@ class AsyncFlight:
             self._flights.land(self.key, self, failed_at=time.monotonic())
         next(relay.body)  # to its first Pull
         self._landing = Landing.JOINED
-        # The leader is about to ask for it, which takes some turns of the loop more; mostly it has come with the head.
-        self._want()
+        if ahead:
+            self._want()  # mostly it has come with the head, and the leader asks some turns of the loop later
         self._notify()
 
     def died(self, *, refused: bool = False) -> None:

@@ -22,7 +22,8 @@ BUILT_IN: Final = MappingProxyType({vendor.name: vendor.bases[0] if vendor.bases
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _PATHS = (
     ("anthropic", re.compile(r"/(v1/)?(messages(/count_tokens|/batches.*)?|complete)$")),
-    ("vertex", re.compile(r"/(projects|publishers)/.*:\w+$|^/v1beta1/")),
+    # The first such segment only, which a lookahead gives once and for all: a path may have thousands of them.
+    ("vertex", re.compile(r"^(?=(.*?/(?:projects|publishers)/))\1.*:\w+$|^/v1beta1/")),
     ("google", re.compile(r"/models/[^/]+:\w+$|^/v1(beta|alpha)/")),
     ("cohere", re.compile(r"/v[12]/chat$|^/v2/")),
     (

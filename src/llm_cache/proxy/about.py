@@ -52,6 +52,7 @@ REFUSALS: Final[Mapping[str, str]] = MappingProxyType(
         "foreign_origin": "A web page of another origin sent it.",
         "head_too_large": "The headers are over `proxy_max_header_kb`.",
         "malformed_header": "A header that steers the cache has a value that it cannot have.",
+        "misplaced_token": "The path has a token behind the upstream's name.",
         "no_token": "The proxy has tokens, and none came.",
         "no_tokens": "A token was sent to a proxy that has none.",
         "no_websockets": "The proxy carries no WebSockets.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ Some vendors send blank lines while a model thinks, so that no client runs out o
 """
 _BODILESS = frozenset({204, 304})
 _LONGEST_SHOWN = 300
+# Also one where it does not belong, behind an upstream's name, or at a proxy that has no tokens any more.
+_TOKEN = re.compile(r"(/|%2f)(?:~|%7e)[^/]*", re.IGNORECASE)
 
 
 class Call:
@@ -214,7 +217,11 @@ class Call:
             headers = (*headers, ("content-length", str(incoming.length)))
         self._client.watch(0.0, sending=sending)
         answer = await self._outbound.open(
-            incoming.method, self._route.url, headers, self._client.pieces() if sending else body, decode=False
+            incoming.method,
+            self._route.url,
+            headers,
+            self._client.pieces(incoming.length) if sending else body,
+            decode=False,
         )
         try:
             raw = telling.passed(answer.raw, reason, steered=self._steered)
@@ -269,6 +276,7 @@ def refused(incoming: Incoming | None, refusal: Refusal) -> None:
 
 
 def _shown(path: str) -> str:
-    """A path that cannot pretend to be anything else in a log; callers choose it."""
+    """A path that cannot pretend to be anything else in a log, and shows no token; callers choose it."""
+    path = _TOKEN.sub(r"\1~***", path)
     path = path if len(path) <= _LONGEST_SHOWN else path[:_LONGEST_SHOWN] + "…"
     return path if path.isascii() and path.isprintable() else ascii(path)

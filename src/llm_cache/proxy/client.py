@@ -47,13 +47,14 @@ class Client:
 
         Raises:
             TooLarge: it is over so many bytes as the limit says.
-            Gone: it did not come to its end.
+            Gone: it did not come to its end, or is not as long as declared, whatever the server took for its end.
         """
         if length is not None and length > limit:
             raise TooLarge
         message = await self._receive()
         data: bytes = message.get("body", b"")
-        if message["type"] == "http.request" and not message.get("more_body") and len(data) <= limit:
+        whole = message["type"] == "http.request" and not message.get("more_body")
+        if whole and len(data) <= limit and length in {None, len(data)}:
             return data
         pieces, size = [], 0
         while message["type"] == "http.request":
@@ -63,26 +64,33 @@ class Client:
                 raise TooLarge
             pieces.append(data)
             if not message.get("more_body"):
+                if length not in {None, size}:
+                    raise Gone
                 return b"".join(pieces)
             message = await self._receive()
         raise Gone
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self, length: int | None) -> AsyncIterator[bytes]:
         """The body as it comes, never faster than it is taken; afterwards the watch begins, if it was asked for.
 
         Raises:
-            Gone: it did not come to its end.
+            Gone: it did not come to its end, or is not as long as declared. The upstream must not wait for the rest:
+                it would take the next request on that connection for it, which may be anybody's.
         """
         self._sending = True
+        size = 0
         while True:
             message = await self._receive()
             if message["type"] != "http.request":
                 raise Gone
             data = message.get("body", b"")
+            size += len(data)
             if data:
                 yield data
             if not message.get("more_body"):
                 break
+        if length not in {None, size}:
+            raise Gone
         self._sending = False
         self._begin()
 

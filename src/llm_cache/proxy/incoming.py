@@ -129,7 +129,7 @@ class Incoming:
                 self.content_type = value.decode("latin-1").lower()
                 headers.append((text, value.decode("latin-1")))
             elif role == _LENGTH:
-                self.length = int(value) if value.isdigit() else 0
+                self.length = int(value.lstrip(b"0") or b"0") if value.isdigit() else 0  # Python reads 4,300 digits
             elif role == _STEERS:
                 self.steering.append((name, value))
             elif role == _CONNECTION:

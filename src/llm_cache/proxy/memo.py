@@ -13,7 +13,7 @@ class Memo(Generic[_Value]):
     """The values that were used last, for one event loop. Nothing in it is ever out of date.
 
     Args:
-        most: how many bytes the keys may take, as `size` counts them; larger keys than a sixteenth are not kept.
+        most: how many bytes may be taken, as `size` counts them; larger keys than a sixteenth are not kept.
     """
 
     def __init__(self, most: int) -> None:
@@ -35,6 +35,16 @@ class Memo(Generic[_Value]):
             return
         self._values[key] = value, size
         self._size += size
+        self._shrink()
+
+    def weigh(self, key: Hashable, size: int) -> None:
+        """A value that is kept has grown: with its key it takes `size` bytes now."""
+        if kept := self._values.get(key):
+            self._values[key] = kept[0], size
+            self._size += size - kept[1]
+            self._shrink()
+
+    def _shrink(self) -> None:
         while self._size > self._most:
             _, (_, gone) = self._values.popitem(last=False)
             self._size -= gone

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from llm_cache.proxy.corked import Corked
@@ -22,6 +23,8 @@ SILENCE_S = 60.0
 """How long a client may be silent in the middle of a request."""
 HEAD_S = 60.0
 """How long a head may take, however often a few bytes of it come."""
+_CONNECTION = frozenset({b"connection", b"proxy-connection"})
+"""The fields in which the parser looks for an offer."""
 
 
 class Connection(HttpToolsProtocol):
@@ -36,6 +39,7 @@ class Connection(HttpToolsProtocol):
         self._in_request = False
         self._head_began = False
         self._refused = False
+        self._offers = False
         self._head_bytes = 0
         self._head_until = 0.0
         self._piece = 0
@@ -123,7 +127,7 @@ class Connection(HttpToolsProtocol):
         self._piece = len(data)
         if self._in_head:
             self._seen += self._piece
-        super().data_received(data)
+        self._parse(data)
         if self._in_head:
             # Fields are counted when the head is whole; until then the parser holds them, however long. Bytes before
             # this head may have come in the same piece, so the first one does not count.
@@ -135,6 +139,31 @@ class Connection(HttpToolsProtocol):
         if self._in_request or self._idle:
             # Blank lines between requests begin none, but have ended the wait for one.
             self._listen()
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as offer:
+            if self._offers:
+                self._decline(data[offer.args[0] :])
+
+    def _decline(self, rest: bytes) -> None:
+        """Take a request that offers another protocol as if it had not (RFC 9110, 7.8).
+
+        The parser ends such a request with its head, and would have us pass on the length of a body that never comes.
+        """
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            # Whatever the parser could take for the offer goes: it must not see one a second time.
+            kept = _without_offer(value) if name in _CONNECTION else value
+            lines.append(b"%b: %b" % (name, kept))
+        self.parser = httptools.HttpRequestParser(self)
+        self._offers = False
+        self._parse(b"\r\n".join([*lines, b"", b""]) + rest)
 
     def send_400_response(self, msg: str) -> None:
         if not self._refused:
@@ -155,6 +184,9 @@ class Connection(HttpToolsProtocol):
         if self._seen > self.header_bytes and self._fields() > self.header_bytes:
             self._refuse(self._too_large())
             raise ValueError("the head is too large")
+        self._offers = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._offers:
+            return
         self._in_head = False
         if not self.url.startswith(b"/"):
             # uvicorn would use the path of a whole URL, as if its host had not been there.
@@ -181,6 +213,8 @@ class Connection(HttpToolsProtocol):
         return len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers])
 
     def on_message_complete(self) -> None:
+        if self._offers:
+            return
         self._in_request = False
         super().on_message_complete()
 
@@ -213,6 +247,10 @@ class Connection(HttpToolsProtocol):
             target = getattr(self, "url", b"")  # nothing has begun yet if not even a method was understood
             self.transport.write(early_reply(target, getattr(self, "headers", ()), refusal))
             self.transport.close()
+
+
+def _without_offer(options: bytes) -> bytes:
+    return b",".join([option for option in options.split(b",") if b"upgrade" not in option.lower()])
 
 
 def limited(header_bytes: int, shortcut: Shortcut | None = None) -> type[asyncio.Protocol]:

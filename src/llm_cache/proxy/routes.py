@@ -84,6 +84,8 @@ class Routes:
                 " alone. Or cache the calls in the program.",
             )
         name, path = route(path, incoming.query, incoming.headers, self._names)
+        if _TOKEN.match(path):
+            raise Refusal(404, "misplaced_token", "The token belongs in front of the path, before the upstream's name.")
         base = base_of(name, path, self._configured.get(name))
         if base is None:
             raise Refusal(

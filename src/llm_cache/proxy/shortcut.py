@@ -67,7 +67,7 @@ class Shortcut:
         self._listeners = listeners
         self._row = row
         self._took_s = 0.0
-        self._known: Memo[_Known] = Memo(32 * 1024 * 1024)
+        self._known: Memo[_Known] = Memo(64 * 1024 * 1024)
         self._heads: Memo[bytes] = Memo(4 * 1024 * 1024)
         self._generation: int | None = None
         self._looked = False
@@ -110,6 +110,8 @@ class Shortcut:
                 return None
             known.reply = written(entry.head.status, telling.replayed(entry, age_s, now), entry, body)
             known.entry, known.age, known.ttl = entry, int(age_s), ttl
+            # Thousands of requests that differ in nothing that counts may have one long answer, and a reply each.
+            self._known.weigh(whole, len(whole) + 1024 + len(known.reply) + len(body))
         if not known.untold:
             if not self._untold:
                 loop.call_later(_TOLD_AFTER_S, self.flush)

@@ -15,7 +15,8 @@ from llm_cache.proxy.incoming import Raw
 from llm_cache.proxy.refusal import Refusal
 
 # RFC 9111, 5.2: `name`, or `name=value` with the value a token or a quoted string.
-_DIRECTIVE = re.compile(r'[\s,]*([^\s,="]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*)))?\s*(?=,|$)')
+# No two runs of white space may follow each other, or the time to find that there is no match grows with its square.
+_DIRECTIVE = re.compile(r'[\s,]*([^\s,="]+)(?:\s*=(?:\s*"((?:[^"\\]|\\.)*)"|\s*([^\s,"]+))?)?\s*(?=,|$)')
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _SECONDS = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 

@@ -16,6 +16,17 @@ from llm_cache.proxy.incoming import HOP_BY_HOP, Raw
 _PRIVATE: Raw = (b"cache-control", b"private, no-store")
 _OURS = frozenset({"cache-control", "x-llm-cache", "x-llm-cache-key"})
 _FRAMING = frozenset({"content-length", *(name.decode() for name in HOP_BY_HOP)})
+# To a browser whatever an upstream shows is a page of the proxy, as its dashboard is, and could read and purge that.
+_TAME: Raw = (b"content-security-policy", b"sandbox")
+_INERT = (
+    b"application/json",
+    b"application/jsonl",
+    b"application/octet-stream",
+    b"application/x-ndjson",
+    b"audio/",
+    b"text/event-stream",
+    b"text/plain",
+)
 _FORWARDED = {"absent": "miss", "expired": "stale", "refresh": "request", "joined": "miss; collapsed"}
 """Why the upstream was asked, in the words of RFC 9211, 2.2."""
 
@@ -55,6 +66,9 @@ def passed(raw: Iterable[Raw], reason: str, *, steered: bool) -> list[Raw]:
     fields = [(name.lower(), value) for name, value in raw]
     gone = HOP_BY_HOP | _named_by_connection(fields)
     headers = [pair for pair in fields if pair[0] not in gone and not pair[0].startswith(b"x-llm-cache")]
+    kinds = [value.lower() for name, value in headers if name == b"content-type"]
+    if len(kinds) != 1 or not kinds[0].startswith(_INERT):
+        headers.append(_TAME)
     why = "request" if steered else "bypass"
     headers += (
         (b"cache-status", f"llm-cache; fwd={why}; detail={reason}".encode()),

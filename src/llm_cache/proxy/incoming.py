@@ -54,7 +54,7 @@ _ROLES: dict[bytes, tuple[int, str]] = {
     b"upgrade": (_UPGRADE, ""),
     b"x-llm-cache-token": (_TOKEN, ""),
 }
-_MOST_ROLES = 2000
+_MOST_ROLES, _LONGEST_ROLE = 2000, 100  # callers choose them, and what is remembered stays
 
 
 class Incoming:
@@ -196,6 +196,6 @@ def _learn(name: bytes) -> tuple[int, str]:
         role = (_DROPPED, "")
     else:
         role = (_CREDENTIALS if _CREDENTIAL.search(name) else _GOES_ON, name.decode("latin-1"))
-    if len(_ROLES) < _MOST_ROLES:
+    if len(_ROLES) < _MOST_ROLES and len(name) <= _LONGEST_ROLE:
         _ROLES[name] = role
     return role

@@ -13,7 +13,7 @@ from llm_cache.providers.upstreams import BUILT_IN, base_of, join, route
 from llm_cache.proxy.incoming import Incoming
 from llm_cache.proxy.refusal import Refusal
 
-_MOST_JOINED = 2000
+_MOST_JOINED, _LONGEST_JOINED = 2000, 1000  # callers choose them, and what is remembered stays
 _SIGNED = b"AWS4-HMAC-SHA256"
 _TOKEN = re.compile(r"/+(?:~|%7[eE])")
 # What may follow two slashes, which clients with a base URL that ends in `/` write. Anything else could be meant as the
@@ -105,7 +105,7 @@ class Routes:
     def _join(self, base: str, path: str) -> tuple[str, bool]:
         url = join(base, path)
         known = url, is_endpoint(url)
-        if len(self._joined) < _MOST_JOINED:
+        if len(self._joined) < _MOST_JOINED and len(path) <= _LONGEST_JOINED:
             self._joined[base, path] = known
         return known
 

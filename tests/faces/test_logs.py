@@ -38,6 +38,7 @@ def test_it_goes_to_the_file_that_is_named(tmp_path):
     database.mkdir()
     file = tmp_path / "log"
     run(database, tmp_path, LLMCACHE_LOG_FILE=str(file))
+    assert file.stat().st_mode & 0o777 == 0o600
     assert "WARNING" in file.read_text()
 
 

@@ -155,6 +155,7 @@ def test_a_log_file(upstream: FakeUpstream, database: str, tmp_path) -> None:
         process.send(signal.SIGTERM)
         assert process.end() == 0
         assert process.log == []
+    assert log.stat().st_mode & 0o777 == 0o600
     lines = log.read_text().splitlines()
     assert "serves on" in lines[0]
     assert [line for line in lines if f"POST openai {CHAT}: 200 miss" in line]

@@ -1,4 +1,4 @@
-"""Puts `log_level` and `log_file` into effect in a library; the proxy has its own way. It logs nothing itself."""
+"""Puts `log_level` and `log_file` into effect in a library, and opens the file for the proxy. It logs nothing."""
 
 from __future__ import annotations
 
@@ -33,10 +33,20 @@ def apply(settings: Settings) -> None:
     with _lock:
         if path in _files:
             return
-        try:
-            handler = logging.FileHandler(path, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"log_file is {path!r}, which cannot be written: {error.strerror or error}") from None
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        _files[path] = handler
+        handler = _files[path] = written_to(path)
         _log.addHandler(handler)
+
+
+def written_to(path: str) -> logging.Handler:
+    """A handler that appends to a file, which nobody else may read if it is made here.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"log_file is {path!r}, which cannot be written: {error.strerror or error}") from None
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    return handler

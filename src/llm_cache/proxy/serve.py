@@ -12,6 +12,7 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from llm_cache.clients.logs import written_to
 from llm_cache.errors import ConfigError
 from llm_cache.proxy.guard import is_loopback
 from llm_cache.proxy.workers import check_workers
@@ -244,15 +245,11 @@ def _news(record: logging.LogRecord) -> bool:
 @contextmanager
 def logging_to(settings: Settings) -> Iterator[None]:
     """Write what the proxy and the server under it log, to standard error or the log file."""
-    handler: logging.Handler
     if settings.log_file is None:
-        handler = logging.StreamHandler()
+        handler: logging.Handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     else:
-        try:
-            handler = logging.FileHandler(settings.log_file, encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"log_file is {str(settings.log_file)!r}, which cannot be written: {error}") from None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handler = written_to(str(settings.log_file))
     server = logging.getLogger("uvicorn")
     logging.getLogger("uvicorn.error").addFilter(_news)
     before = [(each, each.level, each.propagate) for each in (_log, server)]

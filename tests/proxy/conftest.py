@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import pytest
@@ -35,3 +36,13 @@ def behind(_standing: tuple[FakeUpstream, Running]) -> FakeUpstream:
 def standing(_standing: tuple[FakeUpstream, Running]) -> Running:
     """A proxy that the tests of a file share, for those that do not care what it has stored."""
     return _standing[1]
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Who logs every hit wants none of them to go the short way; another test may have asked for that."""
+    logger = logging.getLogger("llm_cache")
+    before = logger.level
+    logger.setLevel(logging.WARNING)
+    yield
+    logger.setLevel(before)

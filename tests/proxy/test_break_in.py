@@ -182,6 +182,7 @@ def test_what_has_grown_is_counted_and_goes_when_it_is_too_much() -> None:
     assert [memo.get(each) for each in range(4)] == [None, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("quiet")
 def test_many_spellings_of_one_request_do_not_keep_its_long_answer_each(upstream: FakeUpstream, proxy: Running) -> None:
     upstream.reply(CHAT, openai_chat("x" * 200_000))
     shortcut = proxy.app.shortcut

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import re
 import socket
 import sqlite3
@@ -18,6 +17,7 @@ from llm_cache.testing import Reply, load_traffic, openai_chat, openai_chat_stre
 
 from .running import ASK, STREAM, running
 
+pytestmark = pytest.mark.usefixtures("quiet")
 EXCHANGES = [each for each in load_traffic() if each.ok] if traffic_folder() else []
 _SECONDS = re.compile(rb"(?<= ttl=)\d+(?=;)|(?<=\r\nage: )\d+")
 
@@ -88,16 +88,6 @@ class Client:
 
 def timeless(reply):
     return _SECONDS.sub(b"0", reply)
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """Who logs every hit wants none of them to go the short way; another test may have asked for that."""
-    logger = logging.getLogger("llm_cache")
-    before = logger.level
-    logger.setLevel(logging.WARNING)
-    yield
-    logger.setLevel(before)
 
 
 KINDS = {

@@ -77,7 +77,8 @@ def test_keys_have_an_index_in_every_file(old: Path, compacted: bool) -> None:
         store.close()
         store = SqliteStore(old)
     name = "entries_key (key=?" if old.stem == "schema-4" and not compacted else "entries_prefix (<expr>=?"
-    for sql, parameters in ((SELECT_ROW, (bytes(32),)), (SELECT_ID, (bytes(32),)), (TOUCH, (1, 1.0, bytes(32)))):
+    keys = (bytes(32), bytes(32))
+    for sql, parameters in ((SELECT_ROW, keys), (SELECT_ID, keys), (TOUCH, (1, 1.0, 1.0, 1.0, *keys))):
         ((*_, plan),) = store._read(f"EXPLAIN QUERY PLAN {sql}", parameters)
         assert name in plan
     for prefix in ("abc", "f" * 64):

@@ -93,7 +93,7 @@ class SqliteStore:
                 channel = connections.reading()
             try:
                 with channel.lock:
-                    found = channel.execute(SELECT_ROW, (key,)).fetchone()
+                    found = channel.execute(SELECT_ROW, (key, key)).fetchone()
                     if found is None:
                         return None
                     names = channel.names.get(found[1])
@@ -156,7 +156,7 @@ class SqliteStore:
             for row in rows:
                 keep_row(channel, row)
             hits = base.hits_of(rows)
-            channel.executemany(TOUCH, [(count, at, key) for key, (count, at) in hits.items()])
+            channel.executemany(TOUCH, [(count, at, at, at, key, key) for key, (count, at) in hits.items()])
 
     def scan(self, where: Filter = EVERYTHING, limit: int | None = None) -> Iterator[Row]:
         """See `Store`. Looks up a page of keys, then row by row: no transaction stays open in between."""
@@ -199,7 +199,7 @@ class SqliteStore:
     def touch(self, hits: Mapping[bytes, tuple[int, float]]) -> None:
         """See `Store`."""
         with self._connections.writing() as channel:
-            channel.executemany(TOUCH, [(count, at, key) for key, (count, at) in hits.items()])
+            channel.executemany(TOUCH, [(count, at, at, at, key, key) for key, (count, at) in hits.items()])
 
     def summary(self, where: Filter = EVERYTHING) -> Summary:
         """See `Store`."""
@@ -264,9 +264,9 @@ class SqliteStore:
                 "INSERT INTO journals (journal, line) VALUES (?, ?)", [(journal, line) for line in lines[-most:]]
             )
             channel.execute(
-                "DELETE FROM journals WHERE journal = ?1 AND id <="
-                " (SELECT id FROM journals WHERE journal = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
-                (journal, most),
+                "DELETE FROM journals WHERE journal = ? AND id <="
+                " (SELECT id FROM journals WHERE journal = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (journal, journal, most),
             )
 
     def jotted(self, journal: str, limit: int) -> list[bytes]:
@@ -277,7 +277,7 @@ class SqliteStore:
     def price(self, costs: Iterable[tuple[bytes, float, int]]) -> None:
         """See `Maintenance`."""
         with self._connections.writing() as channel:
-            channel.executemany(PRICE, [(cost, key, created_at) for key, created_at, cost in costs])
+            channel.executemany(PRICE, [(cost, cost, key, key, created_at) for key, created_at, cost in costs])
 
     def secret(self, name: str) -> bytes:
         """See `Maintenance`."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def keep_row(channel: Channel, row: Row) -> None:
     """Keep the row, in place of an older one."""
     values = values_of(row, _group(channel, row))
-    there = channel.execute(SELECT_ID, (row.key,)).fetchone()
+    there = channel.execute(SELECT_ID, (row.key, row.key)).fetchone()
     if there is None:
         channel.execute(ADD_ROW, values)
     else:

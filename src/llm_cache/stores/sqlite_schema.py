@@ -138,10 +138,11 @@ SELECT_GENERATION = "SELECT value FROM meta WHERE name = 'generation'"
 MOVE_GENERATION = "UPDATE meta SET value = value + 1 WHERE name = 'generation'"
 _NAMES = ("kind", "provider", "model", "endpoint", "namespace", "stream", "status")
 _OWN = tuple(name for name in Row._fields if name not in {"key", "value", *_NAMES})
-_OF_KEY = "substr(key, 1, 8) = substr({0}, 1, 8) AND key = {0}"
-"""SQLite takes the index that there is."""
-SELECT_ROW = f"SELECT value, group_id, {', '.join(_OWN)} FROM entries WHERE {_OF_KEY.format('?1')}"  # noqa: S608 - of ours
-SELECT_ID = f"SELECT id FROM entries WHERE {_OF_KEY.format('?1')}"  # noqa: S608 - names of ours
+_OF_KEY = "substr(key, 1, 8) = substr(?, 1, 8) AND key = ?"
+"""SQLite takes the index that there is. Given twice, as everything here that is needed more than once: some releases of
+Python 3.12 take `?1` for a name, and warn."""
+SELECT_ROW = f"SELECT value, group_id, {', '.join(_OWN)} FROM entries WHERE {_OF_KEY}"  # noqa: S608 - of ours
+SELECT_ID = f"SELECT id FROM entries WHERE {_OF_KEY}"  # noqa: S608 - names of ours
 SELECT_NAMES = f"SELECT {', '.join(_NAMES)} FROM groups WHERE id = ?"  # noqa: S608 - names of ours
 SELECT_GROUP = f"SELECT id FROM groups WHERE {' AND '.join(f'{name} = ?' for name in _NAMES)}"  # noqa: S608 - of ours
 PUT_GROUP = f"INSERT INTO groups ({', '.join(_NAMES)}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608 - of ours
@@ -149,13 +150,13 @@ _PUT = ("key", "value", "group_id", "size", "rank", *_OWN)
 ADD_ROW = f"INSERT INTO entries ({', '.join(_PUT)}) VALUES ({', '.join('?' * len(_PUT))})"  # noqa: S608 - names of ours
 REPLACE_ROW = f"UPDATE entries SET {', '.join(f'{name} = ?' for name in _PUT[1:])} WHERE id = ?"  # noqa: S608 - names of ours
 TOUCH = (
-    "UPDATE entries SET hits = hits + ?1, last_hit_at = max(coalesce(last_hit_at, ?2), ?2), rank = rank"  # noqa: S608
-    f" + max(0.0, ?2 - coalesce(last_hit_at, created_at)) / {worth.HALF_LIFE_S}"
-    f" WHERE {_OF_KEY.format('?3')}"
+    "UPDATE entries SET hits = hits + ?, last_hit_at = max(coalesce(last_hit_at, ?), ?), rank = rank"  # noqa: S608
+    f" + max(0.0, ? - coalesce(last_hit_at, created_at)) / {worth.HALF_LIFE_S}"
+    f" WHERE {_OF_KEY}"
 )
 PRICE = (
-    "UPDATE entries SET cost_pico = ?1, rank = llm_cache_rank(?1, input_tokens, output_tokens, latency_ms, size,"  # noqa: S608
-    f" coalesce(last_hit_at, created_at)) WHERE {_OF_KEY.format('?2')} AND created_at = ?3"
+    "UPDATE entries SET cost_pico = ?, rank = llm_cache_rank(?, input_tokens, output_tokens, latency_ms, size,"  # noqa: S608
+    f" coalesce(last_hit_at, created_at)) WHERE {_OF_KEY} AND created_at = ?"
 )
 _new = tuple.__new__  # what `Row._make` does, without its second look
 _FIRST_NAME, _FIRST_OWN = Row._fields.index("kind"), Row._fields.index("created_at")

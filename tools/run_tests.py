@@ -7,7 +7,7 @@ no failure: it was meant for the run before.
 """
 
 import sys
-from importlib.metadata import version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,8 @@ def main(arguments: list[str]) -> int:
     files = [argument for argument in chosen if (ROOT / argument.partition("::")[0]).exists()]
     if only and files and not any((ROOT / file).resolve().is_relative_to(folder) for file in files):
         return 0
-    sdks = ", ".join(f"{name} {version(name)}" for name in ("openai", "anthropic"))
+    here = {each.name: each.version for each in distributions()}
+    sdks = ", ".join(f"{name} {here.get(name, '(none)')}" for name in ("openai", "anthropic"))
     print(f"tests: {folder.relative_to(ROOT)} on Python {sys.version.split()[0]} with {sdks}", flush=True)
     # A whole folder is shared by as many workers as there are cores; a file is quicker without them.
     everything = [] if files else ["-n", "auto", str(folder)]

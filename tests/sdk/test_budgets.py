@@ -9,9 +9,10 @@ import pytest
 from llm_cache import wrap
 from tests.instructions import settled
 
-from .short_ways import ask
+from .short_ways import NEEDED, ask
 
 openai = pytest.importorskip("openai")
+pytestmark = NEEDED
 
 BODY = json.dumps({
     "id": "c", "object": "chat.completion", "created": 1, "model": "gpt-4",

@@ -15,13 +15,12 @@ from llm_cache.clients.short_build import same
 from llm_cache.clients.short_state import SDKS
 from llm_cache.testing import FakeUpstream, anthropic_message, openai_chat, openai_embeddings, openai_responses
 
-from .sdks import major
-from .short_ways import CHAT, MESSAGES, ask, settled
+from .short_ways import CHAT, MESSAGES, NEEDED, ask, settled
 from .test_traffic_objects import EXCHANGES, FOLDER, call, clients, ending_of
 
 openai = pytest.importorskip("openai")
 anthropic = pytest.importorskip("anthropic")
-pytestmark = pytest.mark.skipif(major("openai") < 2, reason="the first major of openai has no short way")
+pytestmark = NEEDED
 
 
 # --- the same objects ------------------------------------------------------------------------

@@ -13,10 +13,11 @@ import pytest
 from llm_cache import last_call, wrap
 from llm_cache.testing import anthropic_message, openai_chat
 
-from .short_ways import CHAT, MESSAGES, ask, settled
+from .short_ways import CHAT, MESSAGES, NEEDED, ask, settled
 
 openai = pytest.importorskip("openai")
 anthropic = pytest.importorskip("anthropic")
+pytestmark = NEEDED
 
 
 def event_hook(client, seen, patch):
